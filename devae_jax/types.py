@@ -1,0 +1,149 @@
+"""The types that everything else plugs into.
+
+One idea is repeated everywhere: a bundle of pure functions `(init, apply)`.
+Data are frozen dataclasses registered as pytrees; bundles of functions are
+NamedTuples. Nothing holds hidden state: what changes is passed in and returned.
+
+Shapes: K latent layers, B images a batch, D latents, F factors, H x W x C pixels.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+Params = Any  # nested dicts of arrays, one top-level entry for each owner
+Carry = Any  # one dict keyed by owner: controller integrals, batch statistics, ...
+Metrics = dict[str, Array]  # scalars, or [K] where NaN means "not measured this step"
+
+
+def _pytree(cls):
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
+
+
+@_pytree
+class Posterior:
+    """Diagonal Gaussians q(z_i|x), one for every latent layer i.
+
+    A classical VAE is the case K = 1.
+    """
+
+    mean: Array  # [K, B, D]
+    logvar: Array  # [K, B, D], log of the variance, in nats
+
+
+@_pytree
+class Latents:
+    """What a penalty may look at. Always the global batch, whatever the device count."""
+
+    posterior: Posterior  # leaves [K, B, D]
+    z: Array  # [K, B, D], one reparameterised sample a layer
+    kl: Array  # [K, D], batch mean of KL(q(z_i|x) || N(0, I)) for each latent, nats
+
+
+@_pytree
+class TrainState:
+    """All that a run needs to go on: the only thing that is checkpointed."""
+
+    step: Array  # int32 scalar
+    params: Params
+    carry: Carry
+    opt_state: Any
+    key: Array  # the seed's key; never advanced, every stream folds the step in
+
+
+class Model(NamedTuple):
+    """An encoder-decoder with K >= 1 latent layers.
+
+    init(key, images [B, H, W, C]) -> (params, carry)
+    encode(params, carry, images, *, step, train) -> (Posterior [K, B, D], carry)
+    decode(params, z [N, D], layer [N] int32) -> logits [N, H, W, C]
+    trainable(params, step) -> pytree of 0/1 scalars, a prefix of params: which
+        parameters the optimiser may move at this step (DEFT freezes sub-encoders)
+    """
+
+    init: Callable[..., tuple[Params, Carry]]
+    encode: Callable[..., tuple[Posterior, Carry]]
+    decode: Callable[..., Array]
+    trainable: Callable[[Params, Array], Any] = lambda params, step: 1.0
+
+
+class Term(NamedTuple):
+    """One additive penalty, in nats, to be minimised beside the reconstruction error.
+
+    init(key, latent_dim D, num_layers K) -> (params, carry)
+    apply(params, carry, latents, key, step) -> (value [K], (carry, metrics))
+
+    `value` has one entry for every latent layer, so that terms compose with any
+    weighting of the layers. Terms without parameters or state use empty dicts.
+    """
+
+    init: Callable[..., tuple[Params, Carry]]
+    apply: Callable[..., tuple[Array, tuple[Carry, Metrics]]]
+
+
+class Objective(NamedTuple):
+    """A scalar loss over one mini-batch.
+
+    init(key, images) -> (params, carry)
+    loss(params, carry, images, key, step) -> (loss, (carry, metrics))
+    trainable(params, step) -> prefix pytree of 0/1, see `Model`
+    """
+
+    init: Callable[..., tuple[Params, Carry]]
+    loss: Callable[..., tuple[Array, tuple[Carry, Metrics]]]
+    trainable: Callable[[Params, Array], Any] = lambda params, step: 1.0
+
+
+class Shard(NamedTuple):
+    """Which part of the global batch this device computes (index may be traced)."""
+
+    index: Array | int = 0
+    count: int = 1
+
+
+class Source(NamedTuple):
+    """Mini-batches as a pure function of (arrays, key, step).
+
+    arrays: pytree of device arrays, passed to the compiled step as arguments
+    take(arrays, key, step, shard) -> images [B / shard.count, H, W, C] in [0, 1]
+    size: number of distinct images
+    streaming: arrays hold a chunk of host batches, refilled by the loop
+    """
+
+    arrays: Any
+    take: Callable[..., Array]
+    size: int
+    batch_size: int
+    image_shape: tuple[int, int, int]
+    streaming: bool = False
+
+
+class FactorGrid(NamedTuple):
+    """The ground truth of a data set: a full grid of discrete generative factors.
+
+    names: one for each factor
+    sizes: number of values of each factor; row-major index, last factor fastest
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+
+class Dataset(NamedTuple):
+    """A data set with ground truth.
+
+    observe(arrays, factors [N, F] int32) -> images [N, H, W, C] float32 in [0, 1],
+        pure, to be called inside jit
+    identity: what makes this data set this one (name, factors, hash); JSON-able,
+        written into every checkpoint and every row of results
+    """
+
+    name: str
+    grid: FactorGrid
+    image_shape: tuple[int, int, int]
+    arrays: Any
+    observe: Callable[[Any, Array], Array]
+    identity: Mapping[str, Any]
