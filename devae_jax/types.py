@@ -9,7 +9,7 @@ Shapes: K latent layers, B images a batch, D latents, F factors, H x W x C pixel
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 
@@ -17,6 +17,26 @@ Array = jax.Array
 Params = Any  # nested dicts of arrays, one top-level entry for each owner
 Carry = Any  # one dict keyed by owner: controller integrals, batch statistics, ...
 Metrics = dict[str, Array]  # scalars, or [K] where NaN means "not measured this step"
+
+
+class Hyper(NamedTuple):
+    """How a numeric hyperparameter may be set; the annotation of a factory's argument.
+
+    Arguments annotated so are traced: changing them never recompiles. All other
+    arguments (int, str, bool) are static.
+    """
+
+    per_layer: bool = False  # one value a latent layer, [K]; a scalar is repeated
+    lower: float | None = 0.0  # smallest value allowed
+    exclusive: bool = False  # `lower` itself is not allowed
+    order: str | None = None  # "increasing" or "decreasing" over the layers
+
+
+Scalar = Annotated[Array, Hyper()]  # >= 0
+Positive = Annotated[Array, Hyper(exclusive=True)]  # > 0
+Real = Annotated[Array, Hyper(lower=None)]
+Pressures = Annotated[Array, Hyper(per_layer=True, exclusive=True, order="increasing")]
+Capacities = Annotated[Array, Hyper(per_layer=True, order="decreasing")]
 
 
 def _pytree(cls):
