@@ -105,16 +105,20 @@ class Term(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """A scalar loss over one mini-batch.
+    """A scalar loss over one mini-batch, and what is learned by minimising it.
 
     init(key, images) -> (params, carry)
     loss(params, carry, images, key, step) -> (loss, (carry, metrics))
-    trainable(params, step) -> prefix pytree of 0/1, see `Model`
+    encode(params, carry, images, step) -> Posterior [K, B, D], in evaluation mode
+    decode(params, z [N, D], layer [N]) -> images [N, H, W, C] in [0, 1]
+    trainable(params, step) -> prefix pytree of 0/1 with one entry a player, see `Model`
     """
 
     init: Callable[..., tuple[Params, Carry]]
     loss: Callable[..., tuple[Array, tuple[Carry, Metrics]]]
-    trainable: Callable[[Params, Array], Any] = lambda params, step: 1.0
+    encode: Callable[..., Posterior]
+    decode: Callable[..., Array]
+    trainable: Callable[[Params, Array], Any] = lambda params, step: dict.fromkeys(params, 1.0)
 
 
 class Shard(NamedTuple):
@@ -159,6 +163,8 @@ class Dataset(NamedTuple):
         pure, to be called inside jit
     identity: what makes this data set this one (name, factors, hash); JSON-able,
         written into every checkpoint and every row of results
+    draw(arrays, key, n) -> factors [n, F] int32: the training distribution, for
+        correlated or held-out factors; None where it is uniform over the grid
     """
 
     name: str
@@ -167,3 +173,4 @@ class Dataset(NamedTuple):
     arrays: Any
     observe: Callable[[Any, Array], Array]
     identity: Mapping[str, Any]
+    draw: Callable[[Any, Array, int], Array] | None = None

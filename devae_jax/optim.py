@@ -1,0 +1,66 @@
+"""Optimisers: one Adam for each player, frozen parameters masked.
+
+A player is a top-level entry of the parameters (the model, a discriminator, a
+critic). `optax.partition` gives each its own optimiser and leaves one backward
+pass for all.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from devae_jax.types import Array, Positive, Scalar
+
+
+def adam(
+    *,
+    learning_rate: Positive = 1e-4,  # type: ignore[assignment]
+    b1: Scalar = 0.9,  # type: ignore[assignment]
+    b2: Scalar = 0.999,  # type: ignore[assignment]
+    eps: Positive = 1e-8,  # type: ignore[assignment]
+    warmup_steps: Scalar = 0.0,  # type: ignore[assignment]
+    decay_steps: Scalar = 0.0,  # type: ignore[assignment]
+) -> optax.GradientTransformation:
+    """Adam (Kingma & Ba 2015), every number of which may be traced.
+
+    The rate rises linearly over `warmup_steps` and falls to zero along a cosine over
+    `decay_steps`; 0 switches either off.
+    """
+
+    def rate(count: Array) -> Array:
+        warmup = jnp.minimum(1.0, (count + 1.0) / jnp.maximum(warmup_steps, 1.0))
+        progress = jnp.minimum(1.0, count / jnp.maximum(decay_steps, 1.0))
+        cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+        return learning_rate * warmup * jnp.where(jnp.asarray(decay_steps) > 0, cosine, 1.0)
+
+    return optax.chain(
+        optax.scale_by_adam(b1=b1, b2=b2, eps=eps), optax.scale_by_learning_rate(rate)
+    )
+
+
+def optimizer(
+    mask: Mapping[str, Any],
+    default: Mapping[str, Any],
+    players: Mapping[str, Mapping[str, Any]],
+) -> optax.GradientTransformationExtraArgs:
+    """One Adam a player, and one a group that can be frozen.
+
+    Args:
+      mask: `objective.trainable(params, step)` at the step to be taken. A group marked by a
+        Python number always moves; one marked by an array has an optimiser of its own, so
+        that while it is frozen neither its parameters nor its moments change (a zero
+        gradient alone would not do: Adam moves on by its momentum).
+      default: hyperparameters of `adam` for every player.
+      players: player -> hyperparameters that differ from `default`.
+    """
+    transforms = {}
+    for path, moves in jax.tree.leaves_with_path(mask):
+        own = adam(**{**default, **players.get(path[0].key, {})})
+        if isinstance(moves, jax.Array):
+            own = optax.conditionally_mask(own, lambda _, moves=moves: moves > 0)
+        transforms[jax.tree_util.keystr(path)] = own
+    labels = jax.tree.map_with_path(lambda path, _: jax.tree_util.keystr(path), mask)
+    return optax.partition(transforms, labels)

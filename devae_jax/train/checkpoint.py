@@ -1,0 +1,104 @@
+"""Checkpoints: the only place that knows orbax.
+
+One checkpoint is the `TrainState` and a JSON `meta` (config, data identity), written
+atomically. Restoring takes shapes with shardings, so that a run saved on any number of
+devices, in either parallel mode, can be read on any other machine.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from devae_jax.types import TrainState
+
+_log = logging.getLogger(__name__)
+
+
+class CorruptCheckpointError(ValueError):
+    """No checkpoint of a run could be read."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, in `directory/<step>`."""
+
+    def __init__(self, directory: str | Path, *, keep: int = 3):
+        self.directory = Path(directory).resolve()
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=checkpoint_managers.LatestN(keep),
+                save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
+                create=True,
+            ),
+        )
+
+    def steps(self) -> list[int]:
+        """Steps with a complete checkpoint, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, state: TrainState, meta: dict[str, Any]) -> None:
+        """Writes in the background; the previous checkpoints stay until it is complete."""
+        if step in self._manager.all_steps():
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)
+            ),
+        )
+
+    def restore(self, abstract: TrainState, step: int | None = None) -> tuple[int, TrainState]:
+        """The state at `step`, or the newest that can be read.
+
+        Args:
+          abstract: `ShapeDtypeStruct`s with the shardings wanted.
+
+        Raises:
+          ValueError: there is no checkpoint (at `step`).
+          CorruptCheckpointError: there are, but none can be read.
+        """
+        steps = self.steps()
+        if not steps or (step is not None and step not in steps):
+            raise ValueError(
+                f"got no checkpoint{'' if step is None else f' of step {step}'} in "
+                f"{self.directory}, expected one of {steps or 'a training run'}; train first"
+            )
+        for candidate in [step] if step is not None else reversed(steps):
+            try:
+                args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+                return candidate, self._manager.restore(candidate, args=args).state
+            except Exception as error:  # orbax raises many kinds for a damaged folder
+                _log.warning(
+                    "checkpoint of step %d in %s cannot be read (%s: %s); trying the one before",
+                    candidate,
+                    self.directory,
+                    type(error).__name__,
+                    str(error).split("\n")[0][:200],
+                )
+        raise CorruptCheckpointError(
+            f"got no readable checkpoint among steps {steps} in {self.directory}, expected at "
+            "least one; restore the folder from a copy or train again with --overwrite"
+        )
+
+    def discard_after(self, step: int) -> None:
+        """Deletes checkpoints newer than `step`: those found damaged by `restore`."""
+        for newer in self.steps():
+            if newer > step:
+                self._manager.delete(newer)
+
+    def close(self) -> None:
+        """Waits for the last write."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def read_json(path: str | Path) -> Any:
+    """A JSON file of a run; `ValueError` names the file when it cannot be read."""
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"got {error} reading {path}, expected a JSON file of a run") from error

@@ -1,0 +1,89 @@
+"""One training step, the same for every method."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from devae_jax import rng
+from devae_jax.types import Array, Metrics, Objective, Shard, Source, TrainState
+
+Hparams = dict[str, Any]  # nested dict of arrays: every number that may differ between runs
+
+
+class Program(NamedTuple):
+    """A method with all shapes fixed and all numbers open: what gets compiled once.
+
+    objective(hparams, axis_name) -> Objective
+    optimizer(hparams, mask) -> optimiser, `mask` from `Objective.trainable`
+    source: where batches come from
+    """
+
+    objective: Callable[[Hparams, str | None], Objective]
+    optimizer: Callable[[Hparams, Any], optax.GradientTransformationExtraArgs]
+    source: Source
+
+
+class Layout(NamedTuple):
+    """Where one step's batch lives: on one device, or split over several in either mode.
+
+    shard, axis_name: under a mapped axis (pmap, shard_map), this device's part
+    sharding: under jit with a mesh, the layout of the global batch; XLA does the rest
+    """
+
+    shard: Shard = Shard()
+    axis_name: str | None = None
+    sharding: jax.sharding.Sharding | None = None
+
+
+def init(program: Program, hparams: Hparams) -> TrainState:
+    """The state before the first step; a pure function of `hparams["seed"]`."""
+    key = rng.seed(hparams["seed"])
+    objective = program.objective(hparams, None)
+    params, carry = objective.init(
+        rng.stream(key, "init"), jnp.zeros((1, *program.source.image_shape))
+    )
+    step = jnp.int32(0)
+    optimizer = program.optimizer(hparams, objective.trainable(params, step))
+    return TrainState(
+        step=step, params=params, carry=carry, opt_state=optimizer.init(params), key=key
+    )
+
+
+def train_step(
+    program: Program,
+    hparams: Hparams,
+    state: TrainState,
+    arrays: Any,
+    layout: Layout = Layout(),  # noqa: B008
+) -> tuple[TrainState, Metrics]:
+    """Batch, loss and gradients, update. Players move simultaneously.
+
+    Everything random is a function of (seed, step), so that a restored state goes on
+    exactly as if it had never stopped.
+    """
+    axis_name = layout.axis_name
+    objective = program.objective(hparams, axis_name)
+    images = program.source.take(arrays, rng.stream(state.key, "data"), state.step, layout.shard)
+    if layout.sharding is not None:
+        images = jax.lax.with_sharding_constraint(images, layout.sharding)
+    key = rng.stream(state.key, "loss", state.step)
+    grads_of = jax.value_and_grad(objective.loss, has_aux=True)
+    (_, (carry, metrics)), grads = grads_of(state.params, state.carry, images, key, state.step)
+    if axis_name is not None:
+        grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+
+    mask = objective.trainable(state.params, state.step)
+    updates, opt_state = program.optimizer(hparams, mask).update(
+        grads, state.opt_state, state.params
+    )
+    metrics["grad_norm"] = optax.global_norm(grads)
+    return TrainState(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        carry=carry,
+        opt_state=opt_state,
+        key=state.key,
+    ), metrics
