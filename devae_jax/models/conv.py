@@ -1,0 +1,80 @@
+"""The convolutional networks of β-VAE (Higgins 2017) and of disentanglement_lib."""
+
+import flax.linen as nn
+
+from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up
+from devae_jax.types import Array
+
+SIZES = (32, 64, 128)
+
+
+def _channels(size: int, width: int) -> list[int]:
+    """Channels of the maps from size/2 down to 4 pixels: 32, 32, 64, 64 for 64 pixels."""
+    last = [width, width, width, 2 * width, 2 * width]
+    return last[-{32: 3, 64: 4, 128: 5}[size] :]
+
+
+class ConvEncoder(nn.Module):
+    """4x4 kernels everywhere: stride-2 layers down to 4x4 pixels, then one over the whole map."""
+
+    width: int = 32
+    style: Style = Style()
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """[B, H, W, C] -> [B, 8 width]."""
+        for features in _channels(x.shape[1], self.width):
+            x = nn.relu(Down(features, self.style)(x))
+        return nn.relu(Collapse(8 * self.width, self.style)(x))
+
+
+class ConvDecoder(nn.Module):
+    """The mirror image of `ConvEncoder`."""
+
+    image_shape: tuple[int, int, int]
+    width: int = 32
+    style: Style = Style()
+
+    @nn.compact
+    def __call__(self, z: Array) -> Array:
+        """[N, D] -> logits [N, H, W, C]."""
+        first, *rest = reversed(_channels(self.image_shape[0], self.width))
+        x = nn.relu(Dense(8 * self.width, self.style)(z))
+        x = nn.relu(Expand(first, self.style)(x))
+        for features in rest:
+            x = nn.relu(Up(features, self.style)(x))
+        return Up(self.image_shape[-1], self.style)(x)
+
+
+class DlibEncoder(nn.Module):
+    """As in disentanglement_lib: 2x2 kernels in the last two strided layers."""
+
+    width: int = 32
+    style: Style = Style()
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """[B, H, W, C] -> [B, 8 width]."""
+        channels = _channels(x.shape[1], self.width)
+        for i, features in enumerate(channels):
+            size = 4 if i < len(channels) - 2 else 2
+            x = nn.relu(Down(features, self.style, size)(x))
+        return nn.relu(Dense(8 * self.width, self.style)(x.reshape(x.shape[0], -1)))
+
+
+class DlibDecoder(nn.Module):
+    """As in disentanglement_lib: two dense layers, then 4x4 transposed convolutions."""
+
+    image_shape: tuple[int, int, int]
+    width: int = 32
+    style: Style = Style()
+
+    @nn.compact
+    def __call__(self, z: Array) -> Array:
+        """[N, D] -> logits [N, H, W, C]."""
+        first, *rest = reversed(_channels(self.image_shape[0], self.width))
+        x = nn.relu(Dense(8 * self.width, self.style)(z))
+        x = nn.relu(Dense(16 * first, self.style)(x)).reshape(-1, 4, 4, first)
+        for features in rest:
+            x = nn.relu(Up(features, self.style)(x))
+        return Up(self.image_shape[-1], self.style)(x)

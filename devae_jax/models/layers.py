@@ -1,0 +1,129 @@
+"""Layers with named initialisers, shared by all architectures."""
+
+import math
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from devae_jax.models import convolution as conv
+from devae_jax.types import Array
+
+INITIALISERS = {
+    # name: (fan_in, fan_out) -> bounds of U(-bound, bound) for kernel and bias
+    "torch": lambda fan_in, fan_out: (1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in)),
+    "glorot": lambda fan_in, fan_out: (math.sqrt(6 / (fan_in + fan_out)), 0.0),
+}
+
+
+class Style(NamedTuple):
+    """How the layers of a network are made; the same for all of them.
+
+    init: name in INITIALISERS. "torch" is U(+-1/sqrt(fan_in)) for kernels and biases,
+        where a transposed convolution counts its *output* channels as fan-in, as
+        PyTorch does; "glorot" is Glorot uniform with zero biases (disentanglement_lib).
+    convolution: implementation, see `convolution.choose`
+    dtype: of the computation; parameters are always float32
+    axis_name: mapped axis over which batch statistics are averaged
+    """
+
+    init: str = "torch"
+    convolution: str = "native"
+    dtype: str = "float32"
+    axis_name: str | None = None
+
+
+def _uniform(bound: float):
+    def init(key, shape):
+        return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+    return init if bound else lambda key, shape: jnp.zeros(shape, jnp.float32)
+
+
+class Affine(nn.Module):
+    """Kernel and bias of a layer, in the dtype of the computation; then x -> kernel x + bias."""
+
+    features: int
+    style: Style
+
+    def weights(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[Array, Array]:
+        kernel, bias = INITIALISERS[self.style.init](fan_in, fan_out)
+        return (
+            self.param("kernel", _uniform(kernel), shape).astype(self.style.dtype),
+            self.param("bias", _uniform(bias), (self.features,)).astype(self.style.dtype),
+        )
+
+
+def add_bias(x: Array, bias: Array) -> Array:
+    return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+class Dense(Affine):
+    """[B, I] -> [B, features]."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        kernel, bias = self.weights((x.shape[-1], self.features), x.shape[-1], self.features)
+        return add_bias(x.astype(self.style.dtype) @ kernel, bias)
+
+
+class Down(Affine):
+    """Convolution of stride 2 with an even kernel: [B, H, W, C] -> [B, H/2, W/2, features]."""
+
+    size: int = 4
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        area, channels = self.size**2, x.shape[-1]
+        shape = (self.size, self.size, channels, self.features)
+        kernel, bias = self.weights(shape, area * channels, area * self.features)
+        x = conv.down(x.astype(self.style.dtype), kernel, self.style.convolution)
+        return add_bias(x, bias)
+
+
+class Up(Affine):
+    """Transposed convolution of stride 2: [B, H, W, C] -> [B, 2H, 2W, features]."""
+
+    size: int = 4
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        area, channels = self.size**2, x.shape[-1]
+        fans = (area * channels, area * self.features)
+        if self.style.init == "torch":
+            fans = fans[::-1]
+        shape = (self.size, self.size, channels, self.features)
+        kernel, bias = self.weights(shape, *fans)
+        x = conv.up(x.astype(self.style.dtype), kernel, self.style.convolution)
+        return add_bias(x, bias)
+
+
+class Collapse(Affine):
+    """A convolution over the whole map, [B, h, w, C] -> [B, features]: one matrix product."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        h, w, channels = x.shape[1:]
+        shape = (h, w, channels, self.features)
+        kernel, bias = self.weights(shape, h * w * channels, h * w * self.features)
+        x = x.astype(self.style.dtype).reshape(x.shape[0], -1)
+        return add_bias(x @ kernel.reshape(-1, self.features), bias)
+
+
+class Expand(Affine):
+    """A transposed convolution of one pixel, [B, C] -> [B, size, size, features]."""
+
+    size: int = 4
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        area, channels = self.size**2, x.shape[-1]
+        fans = (area * channels, area * self.features)
+        if self.style.init == "torch":
+            fans = fans[::-1]
+        shape = (self.size, self.size, channels, self.features)
+        kernel, bias = self.weights(shape, *fans)
+        matrix = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+        x = x.astype(self.style.dtype) @ matrix
+        return add_bias(x.reshape(-1, self.size, self.size, self.features), bias)

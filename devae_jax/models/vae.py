@@ -1,0 +1,137 @@
+"""Every variational autoencoder of the library: encoder, latent layers, decoder."""
+
+import difflib
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from devae_jax.models import convolution as conv
+from devae_jax.models.latents import LATENTS
+from devae_jax.models.layers import INITIALISERS, Dense, Style
+from devae_jax.models.networks import DECODERS, ENCODERS
+from devae_jax.rng import stream
+from devae_jax.types import Array, Model, Posterior
+
+DTYPES = ("float32", "bfloat16")
+
+
+class Encoder(nn.Module):
+    """A trunk and one head: images -> Gaussians, mean and log-variance [heads, B, D], float32."""
+
+    trunk: nn.Module
+    latent_dim: int
+    heads: int
+    style: Style
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool = False) -> Posterior:
+        features = self.trunk(images, train)
+        out = Dense(self.heads * 2 * self.latent_dim, self.style, name="head")(features)
+        out = out.astype(jnp.float32).reshape(-1, self.heads, 2, self.latent_dim)
+        mean, logvar = out.transpose(2, 1, 0, 3)
+        return Posterior(mean=mean, logvar=logvar)
+
+
+def lookup(table: Mapping, name: str, what: str):
+    """table[name], or a ValueError that names the nearest entry."""
+    if name not in table:
+        close = difflib.get_close_matches(str(name), table, 1, 0)[0]
+        raise ValueError(
+            f"got {what}={name!r}, expected one of {', '.join(table)}; did you mean {close!r}?"
+        )
+    return table[name]
+
+
+def make_style(init: str, convolution: str, dtype: str, axis_name: str | None) -> Style:
+    """The checked `Style`; "auto" becomes the implementation for this platform."""
+    lookup(INITIALISERS, init, "init")
+    lookup(dict.fromkeys(DTYPES), dtype, "dtype")
+    return Style(init, conv.choose(convolution), dtype, axis_name)
+
+
+def check_shape(image_shape: tuple[int, int, int], **positive: int | None) -> None:
+    """Images have 1 or 3 channels; the named numbers are positive integers."""
+    if len(image_shape) != 3 or image_shape[-1] not in (1, 3):
+        raise ValueError(
+            f"got image_shape={tuple(image_shape)}, expected (height, width, channels) with 1 or "
+            "3 channels; fix image_shape"
+        )
+    for name, value in positive.items():
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"got {name}={value!r}, expected an integer >= 1; fix {name}")
+
+
+def vae(
+    *,
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    num_layers: int = 1,
+    encoder: str = "conv",
+    decoder: str = "conv",
+    latents: str = "dit",
+    init: str = "torch",
+    convolution: str = "auto",
+    dtype: str = "float32",
+    width: int | None = None,
+    axis_name: str | None = None,
+) -> Model:
+    """Encoder, K latent layers and one decoder for all of them (DeVAE; K = 1: a classical VAE).
+
+    Args (all static):
+      image_shape: (H, W, C), C 1 or 3
+      latent_dim: D, of every layer
+      num_layers: K
+      encoder, decoder: names in ENCODERS, DECODERS
+      latents: name in LATENTS; all but "single" tell the decoder the layer by a learned
+        e_i ~ N(0, 1) in R^D, concatenated after z
+      init, convolution, dtype, axis_name: see `Style`
+      width: channels of the first layer (units of "mlp"), None for the published number
+
+    Returns:
+      Model with params {"encoder", "latents", "decoder"} and carry {} or {"batch_stats"}.
+      A DeVAE with three layers, D = 10 and one channel has 765,915 parameters.
+
+    Raises:
+      ValueError: unknown name, image size the network cannot take, D or K < 1.
+    """
+    image_shape = tuple(image_shape)
+    check_shape(image_shape, latent_dim=latent_dim, num_layers=num_layers, width=width)
+    style = make_style(init, convolution, dtype, axis_name)
+    layers = lookup(LATENTS, latents, "latents")(num_layers, latent_dim)
+    trunk = lookup(ENCODERS, encoder, "encoder")(image_shape, width, style)
+    encoder_net = Encoder(trunk, latent_dim, layers.heads, style)
+    decoder_net = lookup(DECODERS, decoder, "decoder")(image_shape, width, style)
+
+    def init_fn(key, images):
+        if images.shape[1:] != image_shape:
+            raise ValueError(f"got images {images.shape}, expected [B, {image_shape}]")
+        variables = encoder_net.init(stream(key, "encoder"), images[:1])
+        params = {
+            "encoder": variables.pop("params"),
+            "latents": layers.init(stream(key, "latents")),
+        }
+        size = latent_dim
+        if layers.embedded:
+            shape = (num_layers, latent_dim)
+            params["latents"]["embedding"] = jax.random.normal(stream(key, "embedding"), shape)
+            size += latent_dim
+        z = jnp.zeros((1, size))
+        params["decoder"] = decoder_net.init(stream(key, "decoder"), z)["params"]
+        return params, dict(variables)
+
+    def encode(params, carry, images, *, step, train):
+        variables = {"params": params["encoder"], **carry}
+        if carry and train:
+            posterior, carry = encoder_net.apply(variables, images, train, mutable=list(carry))
+        else:
+            posterior = encoder_net.apply(variables, images)
+        return layers.apply(params["latents"], posterior), carry
+
+    def decode(params, z, layer):
+        if layers.embedded:
+            z = jnp.concatenate([z, params["latents"]["embedding"][layer]], axis=-1)
+        return decoder_net.apply({"params": params["decoder"]}, z).astype(jnp.float32)
+
+    return Model(init_fn, encode, decode)
