@@ -121,7 +121,7 @@ def devae_params(tag="devae_c1", K=3):
 
     The reference has a further, never used projection, which this library does not make.
     """
-    channels = int(tag[-1])
+    channels = int(tag.split("_")[1][1:])
     latents = projections(f"{tag}/encode.projs", K - 1)
     latents["embedding"] = uniform(f"{tag}/decode.stage_embed.weight", (K, 10), 1.0)
     return {
