@@ -1,0 +1,35 @@
+"""What the latents cost and whether they are used: KL per latent, active units."""
+
+from typing import Any
+
+import numpy as np
+
+from devae_jax.metrics.inputs import check_codes
+
+
+def kl(mean: Any, logvar: Any) -> dict[str, Any]:
+    """KL(q(z|x) || N(0, I)) of a diagonal Gaussian posterior, averaged over samples.
+
+    Args:
+      mean, logvar: [N, D], log-variance in nats.
+
+    Returns:
+      kl in nats, per_latent [D].
+    """
+    mean = check_codes(mean).astype(np.float64)
+    logvar = check_codes(logvar).astype(np.float64)
+    per_latent = 0.5 * (np.exp(logvar) + mean**2 - 1 - logvar).mean(0)
+    return {"kl": float(per_latent.sum()), "per_latent": per_latent}
+
+
+def active_units(mean: Any, threshold: float = 0.01) -> dict[str, Any]:
+    """Latents whose mean moves with the image: variance of E[z|x] above `threshold`.
+
+    Returns:
+      active_units, variance [D], active [D].
+
+    Source: Burda et al. 2016, "Importance weighted autoencoders", section 5.2.
+    """
+    variance = check_codes(mean).var(0, dtype=np.float64)
+    active = variance > threshold
+    return {"active_units": int(active.sum()), "variance": variance, "active": active}

@@ -1,0 +1,108 @@
+"""What every metric checks at its door, so that bad input fails with a clear message."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from devae_jax.data.factors import unknown
+
+PROTOCOLS = ("dlib", "exact")
+
+
+class Labels(NamedTuple):
+    """Factors renumbered by rank: 0 is the smallest value that occurs.
+
+    values: int64 [N, F]
+    sizes: number of different values of each factor that occur, int64 [F]
+    varying: the factors with two values or more; the others can score nothing
+        and are left out of every average
+    """
+
+    values: np.ndarray
+    sizes: np.ndarray
+    varying: np.ndarray
+
+
+def check_protocol(protocol: str) -> str:
+    """Raises ValueError with the nearest name for an unknown protocol."""
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    return protocol
+
+
+def check_codes(codes: Any) -> np.ndarray:
+    """Codes [N, D] as float32 or float64. Raises ValueError unless 2-D, real and finite."""
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or 0 in codes.shape:
+        raise ValueError(
+            f"got codes of shape {codes.shape}, expected [samples, latents]; "
+            "take one latent layer and flatten the rest"
+        )
+    if codes.dtype not in (np.float32, np.float64):
+        if codes.dtype.kind in "cOSU":
+            raise ValueError(
+                f"got codes of type {codes.dtype}, expected real numbers; convert them"
+            )
+        codes = codes.astype(np.float64)
+    finite = np.isfinite(codes).all(0)
+    if not finite.all():
+        raise ValueError(
+            f"got NaN or Inf in latents {np.flatnonzero(~finite)[:10].tolist()}, expected finite "
+            "codes; the encoder diverged, evaluate an earlier checkpoint"
+        )
+    return codes
+
+
+def check_factors(factors: Any) -> Labels:
+    """Integer factors [N, F] as `Labels`. Raises ValueError for anything else."""
+    factors = np.asarray(factors)
+    if factors.ndim != 2 or 0 in factors.shape:
+        raise ValueError(
+            f"got factors of shape {factors.shape}, expected [samples, factors]; "
+            "a single factor needs factors[:, None]"
+        )
+    if factors.dtype.kind not in "iub":
+        raise ValueError(
+            f"got factors of type {factors.dtype}, expected integers; bin continuous factors with "
+            "metrics.bin_factors(factors, bins=10), or factors.astype(int) if they are whole"
+        )
+    values = np.empty(factors.shape[::-1], np.int64)
+    for column, factor in zip(values, factors.T, strict=True):
+        column[:] = np.unique(factor, return_inverse=True)[1]
+    sizes = values.max(1) + 1
+    varying = np.flatnonzero(sizes > 1)
+    if not varying.size:
+        raise ValueError(
+            "got factors that never vary, expected at least one with two values; "
+            "evaluate on more of the data set"
+        )
+    return Labels(values.T, sizes, varying)
+
+
+def check(codes: Any, factors: Any) -> tuple[np.ndarray, Labels]:
+    """Both of the above. Raises ValueError also when their lengths differ."""
+    codes, labels = check_codes(codes), check_factors(factors)
+    if len(codes) != len(labels.values):
+        raise ValueError(
+            f"got {len(codes)} codes and {len(labels.values)} rows of factors, expected as many of "
+            "each; pass the factors of the encoded images, in their order"
+        )
+    return codes, labels
+
+
+def bin_factors(factors: Any, bins: int = 10) -> np.ndarray:
+    """Continuous factors [N, F] as integers, `bins` equal-width bins each. int64 [N, F]."""
+    from devae_jax.metrics.information import bin_codes
+
+    return bin_codes(check_codes(factors), bins)
+
+
+def numpy_rng(key: int | jax.Array) -> np.random.RandomState:
+    """The host's random stream for an int seed or a jax key.
+
+    An int seed gives `RandomState(seed)`, the stream of published scores.
+    """
+    if isinstance(key, int | np.integer):
+        return np.random.RandomState(key)
+    return np.random.RandomState(np.asarray(jax.random.key_data(key)).ravel())
