@@ -6,7 +6,6 @@ print(table(rows))
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import jax
 import jax.numpy as jnp
