@@ -29,7 +29,8 @@ class Hyper(NamedTuple):
     per_layer: bool = False  # one value a latent layer, [K]; a scalar is repeated
     lower: float | None = 0.0  # smallest value allowed
     exclusive: bool = False  # `lower` itself is not allowed
-    order: str | None = None  # "increasing" or "decreasing" over the layers
+    order: str | None = None  # "increasing" or "decreasing" over the layers (or stages)
+    per_stage: bool = False  # one value a stage of training, any number of them
 
 
 Scalar = Annotated[Array, Hyper()]  # >= 0
@@ -110,7 +111,7 @@ class Objective(NamedTuple):
     init(key, images) -> (params, carry)
     loss(params, carry, images, key, step) -> (loss, (carry, metrics))
     encode(params, carry, images, step) -> Posterior [K, B, D], in evaluation mode
-    decode(params, z [N, D], layer [N]) -> images [N, H, W, C] in [0, 1]
+    decode(params, z [N, D], layer [N]) -> logits [N, H, W, C]
     trainable(params, step) -> prefix pytree of 0/1 with one entry a player, see `Model`
     """
 

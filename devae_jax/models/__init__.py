@@ -4,4 +4,6 @@ from devae_jax.models.latents import LATENTS
 from devae_jax.models.networks import DECODERS, ENCODERS
 from devae_jax.models.vae import vae
 
-__all__ = ["DECODERS", "ENCODERS", "LATENTS", "vae"]
+MODELS = {"vae": vae}
+
+__all__ = ["DECODERS", "ENCODERS", "LATENTS", "MODELS", "vae"]

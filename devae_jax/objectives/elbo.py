@@ -118,7 +118,7 @@ def elbo(
         return model.encode(params["model"], model_carry, images, step=step, train=False)[0]
 
     def decode(params, z, layer):
-        return jax.nn.sigmoid(model.decode(params["model"], z, layer))
+        return model.decode(params["model"], z, layer)
 
     def trainable(params, step):
         return {name: 1.0 for name in params} | {"model": model.trainable(params["model"], step)}

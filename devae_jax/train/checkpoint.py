@@ -5,10 +5,10 @@ atomically. Restoring takes shapes with shardings, so that a run saved on any nu
 devices, in either parallel mode, can be read on any other machine.
 """
 
-import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
@@ -20,6 +20,14 @@ _log = logging.getLogger(__name__)
 
 class CorruptCheckpointError(ValueError):
     """No checkpoint of a run could be read."""
+
+
+class Saved(NamedTuple):
+    """One checkpoint, read."""
+
+    step: int
+    state: TrainState
+    meta: dict[str, Any]
 
 
 class Checkpoints:
@@ -51,11 +59,11 @@ class Checkpoints:
             ),
         )
 
-    def restore(self, abstract: TrainState, step: int | None = None) -> tuple[int, TrainState]:
-        """The state at `step`, or the newest that can be read.
+    def restore(self, abstract: Callable[[dict], TrainState], step: int | None = None) -> Saved:
+        """What was saved at `step`, or the newest that can be read; says which cannot.
 
         Args:
-          abstract: `ShapeDtypeStruct`s with the shardings wanted.
+          abstract: meta -> `ShapeDtypeStruct`s with the shardings wanted.
 
         Raises:
           ValueError: there is no checkpoint (at `step`).
@@ -68,21 +76,30 @@ class Checkpoints:
                 f"{self.directory}, expected one of {steps or 'a training run'}; train first"
             )
         for candidate in [step] if step is not None else reversed(steps):
-            try:
-                args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-                return candidate, self._manager.restore(candidate, args=args).state
-            except Exception as error:  # orbax raises many kinds for a damaged folder
-                _log.warning(
-                    "checkpoint of step %d in %s cannot be read (%s: %s); trying the one before",
-                    candidate,
-                    self.directory,
-                    type(error).__name__,
-                    str(error).split("\n")[0][:200],
-                )
+            meta = self._read(candidate, meta=ocp.args.JsonRestore())
+            if meta is None:
+                continue
+            shapes = abstract(meta)
+            state = self._read(candidate, state=ocp.args.StandardRestore(shapes))
+            if state is not None:
+                return Saved(candidate, state, meta)
         raise CorruptCheckpointError(
             f"got no readable checkpoint among steps {steps} in {self.directory}, expected at "
             "least one; restore the folder from a copy or train again with --overwrite"
         )
+
+    def _read(self, step: int, **item: Any) -> Any:
+        """One item of a checkpoint, or None with a warning if it is damaged."""
+        try:
+            restored = self._manager.restore(step, args=ocp.args.Composite(**item))
+            return restored[next(iter(item))]
+        except Exception as error:  # orbax raises many kinds for a damaged folder
+            reason = str(error).split("\n")[0][:200]
+            _log.warning(
+                "checkpoint of step %d in %s cannot be read (%s: %s); trying the one before",
+                *(step, self.directory, type(error).__name__, reason),
+            )
+            return None
 
     def discard_after(self, step: int) -> None:
         """Deletes checkpoints newer than `step`: those found damaged by `restore`."""
@@ -95,10 +112,3 @@ class Checkpoints:
         self._manager.wait_until_finished()
         self._manager.close()
 
-
-def read_json(path: str | Path) -> Any:
-    """A JSON file of a run; `ValueError` names the file when it cannot be read."""
-    try:
-        return json.loads(Path(path).read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"got {error} reading {path}, expected a JSON file of a run") from error

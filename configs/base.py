@@ -1,0 +1,64 @@
+"""What every config starts from: each key, once, with its meaning.
+
+A method's config changes what differs. On the command line any key can be set:
+`--config.batch_size=64`, `--config.objective.terms.kl.betas="(1.0, 10.0, 40.0)"`.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    return ConfigDict(
+        {
+            "method": "",  # the name in `--list`; says what the run is, changes nothing
+            "seed": 0,
+            "steps": 300_000,
+            "batch_size": 256,  # global, over all devices
+            "data": {
+                "name": "dsprites_regen",
+                "factors": ConfigDict(),  # values to keep, {"shape": (0,)}; empty: all
+                "image_size": 64,
+                "sampling": "replacement",  # or "epoch"
+                "data_dir": "",  # cache of rendered tables; empty: the user's cache folder
+            },
+            "model": {
+                "name": "vae",
+                "encoder": "conv",
+                "decoder": "conv",
+                "latent_dim": 10,
+                "num_layers": 1,  # K latent layers
+                "latents": "single",  # or dit, linear, parallel
+                "init": "torch",  # or glorot
+                "convolution": "auto",  # fast on CPU, native elsewhere
+                "dtype": "float32",  # of the computation; parameters stay float32
+                "width": 32,  # channels of the first convolution
+            },
+            "objective": {
+                "name": "elbo",
+                "likelihood": "bernoulli",  # or squared_error
+                "layers": "sum",  # all layers a step, or "sampled": one
+                "scale": 1.0,  # weight s^i of layer i
+                "any_order": False,  # allow bottlenecks that do not narrow
+                "terms": ConfigDict(),  # name -> {"kind": ..., hyperparameters}
+            },
+            "optimizer": {
+                "learning_rate": 1e-4,
+                "b1": 0.9,
+                "b2": 0.999,
+                "eps": 1e-8,
+                "warmup_steps": 0.0,
+                "decay_steps": 0.0,  # cosine to zero over so many steps; 0: constant
+                "players": ConfigDict(),  # a second optimiser, {"tc": {"learning_rate": ...}}
+            },
+            "train": {
+                "log_every": 100,
+                "checkpoint_every": 10_000,
+                "eval_every": 10_000,  # 0: never
+                "keep": 3,  # checkpoints
+                "tensorboard": True,
+                "progress": True,
+            },
+            "parallel": {"mode": "jit", "devices": 0},  # or pmap; 0: all devices
+            "eval": {"samples": 10_000, "metrics": ("mig",)},
+        }
+    )

@@ -1,0 +1,54 @@
+"""Variants that many configs share: `--config=configs/devae.py:shapes3d,cpu`."""
+
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+
+def shapes3d(config: ConfigDict) -> None:
+    config.data.name = "shapes3d_like"
+    config.objective.likelihood = "squared_error"
+
+
+def cpu(config: ConfigDict) -> None:
+    """About an hour on two cores: smaller images, batch and networks, fewer steps."""
+    config.data.image_size = 32
+    config.batch_size = 64
+    config.model.width = 16
+    config.optimizer.learning_rate = 5e-4
+    config.steps = 60_000
+    config.train.checkpoint_every = config.train.eval_every = 2_000
+
+
+def toy(config: ConfigDict) -> None:
+    """Seconds anywhere: to try a method, and what the tests run."""
+    config.data.name = "toy"
+    config.data.image_size = 16
+    config.batch_size = 16
+    config.model.encoder = config.model.decoder = "mlp"
+    config.model.width = 32
+    config.model.latent_dim = 4
+    config.steps = 300
+    config.optimizer.learning_rate = 1e-3
+    config.train.log_every = 50
+    config.train.checkpoint_every = config.train.eval_every = 100
+
+
+VARIANTS = {"shapes3d": shapes3d, "cpu": cpu, "toy": toy}
+
+
+def apply(config: ConfigDict, arg: str, **own: Callable[[ConfigDict], None]) -> ConfigDict:
+    """Applies the comma-separated variants in `arg`; `own` are those of one config alone.
+
+    Raises:
+      ValueError: unknown variant.
+    """
+    known = VARIANTS | own
+    for name in filter(None, arg.split(",")):
+        if name not in known:
+            raise ValueError(
+                f"got config variant {name!r}, expected one of {', '.join(sorted(known))}; fix "
+                "the part behind the colon of --config"
+            )
+        known[name](config)
+    return config

@@ -1,0 +1,133 @@
+"""The training loop: the only place of side effects."""
+
+import contextlib
+import dataclasses
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from devae_jax.train.checkpoint import Checkpoints
+from devae_jax.train.parallel import Engine
+from devae_jax.train.progress import Progress
+from devae_jax.train.writer import Writer
+from devae_jax.types import Metrics, TrainState
+
+Evaluate = Callable[[TrainState, int], Mapping[str, Any]]
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss became NaN or infinite; the last checkpoint is from before."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When things happen, in steps; all but `steps` multiples of `log_every`."""
+
+    steps: int
+    log_every: int
+    checkpoint_every: int
+    eval_every: int  # 0: never
+
+    def window(self, step: int) -> int:
+        """Steps until the next log point."""
+        return min(self.log_every - step % self.log_every, self.steps - step)
+
+    def due(self, every: int, step: int) -> bool:
+        return bool(every) and (step % every == 0 or step >= self.steps)
+
+
+def train(
+    engine: Engine,
+    checkpoints: Checkpoints,
+    schedule: Schedule,
+    *,
+    workdir: str,
+    meta: dict[str, Any],
+    evaluate: Evaluate | None = None,
+    tensorboard: bool = True,
+    progress: bool = True,
+) -> tuple[int, TrainState]:
+    """Trains to `schedule.steps` or until SIGTERM/SIGINT, from the newest good checkpoint.
+
+    Returns the step reached, short of `schedule.steps` if a signal came, and the state.
+
+    Raises:
+      NonFiniteError: names the step and the terms; earlier checkpoints are kept.
+    """
+    step, state = 0, None
+    if checkpoints.steps():
+        step, state, saved = checkpoints.restore(lambda _: engine.abstract)
+        if saved["data"] != meta["data"]:
+            raise ValueError(
+                f"got data {meta['data']}, expected that of the run, {saved['data']}; restore the "
+                "data or start again with --overwrite"
+            )
+        checkpoints.discard_after(step)
+    state = engine.init() if state is None else state
+    writer = Writer(workdir, step=step, tensorboard=tensorboard)
+    bar = Progress(schedule.steps, initial=step, enabled=progress)
+    with _signals() as stopped:
+        while step < schedule.steps and not stopped():
+            # The order of effects, always: train one window, check it, evaluate, write, save.
+            start, count = time.perf_counter(), schedule.window(step)
+            state, metrics = engine.advance(state, step, count)
+            check_finite(metrics, step)
+            step += count
+            row = window_mean(metrics)
+            rate = count / (time.perf_counter() - start)
+            if evaluate is not None and schedule.due(schedule.eval_every, step):
+                row |= evaluate(state, step)
+            writer.write(step, row)
+            writer.events(step, {"steps_per_second": rate})
+            bar.update(step, row, rate)
+            if schedule.due(schedule.checkpoint_every, step) or stopped():
+                checkpoints.save(step, state, meta)
+    checkpoints.close()
+    writer.close()
+    bar.close()
+    return step, state
+
+
+def window_mean(metrics: Metrics) -> dict[str, Any]:
+    """Means over the steps of a window; NaN marks what a step did not measure."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a layer not drawn in this window
+        return {
+            name: np.nanmean(np.asarray(value, np.float64), axis=0).astype(np.float32)
+            for name, value in metrics.items()
+        }
+
+
+def check_finite(metrics: Metrics, step: int) -> None:
+    """Raises `NonFiniteError` for the first step of a window with a bad loss."""
+    losses = {k: np.asarray(v) for k, v in metrics.items() if k == "loss" or k[:5] == "loss/"}
+    bad = {name: ~np.isfinite(v.reshape(len(v), -1)).all(axis=1) for name, v in losses.items()}
+    if bad["loss"].any():
+        first = int(bad["loss"].argmax())
+        terms = [name for name in bad if name != "loss" and bad[name][first]] or ["loss"]
+        raise NonFiniteError(
+            f"got a non-finite loss at step {step + first} in {', '.join(terms)}, expected finite "
+            "numbers; the last checkpoint is good: lower optimizer.learning_rate or the penalty "
+            "and resume or start again"
+        )
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Callable[[], bool]]:
+    """Turns SIGTERM and SIGINT into a wish to stop; a second one stops at once."""
+    received: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    old = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

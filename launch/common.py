@@ -1,0 +1,48 @@
+"""What every entry point does first and last."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, logging
+
+EXIT_BAD_INPUT = 2  # config, data or folder
+EXIT_NON_FINITE = 3  # the loss became NaN or infinite
+EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Runs `main` as an absl app; mistakes of the user end in one line, not a traceback."""
+
+    def guarded(argv: list[str]) -> int:
+        logging.set_verbosity(logging.WARNING)
+        try:
+            if len(argv) > 1:
+                raise ValueError(f"got argument {argv[1]!r}, expected only --flags; see --help")
+            return main() or 0
+        except ValueError as error:
+            if os.environ.get("DEVAE_TRACEBACK"):
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            return EXIT_BAD_INPUT
+
+    app.run(guarded)
+
+
+def enable_compilation_cache() -> None:
+    """Compiled programs are kept between runs, so that the second start takes seconds."""
+    import jax
+
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    folder = Path(cache).expanduser() / "devae_jax" / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def initialize_distributed(enabled: bool) -> None:
+    """Joins this process to the others of a job; SLURM, TPU and MPI are detected."""
+    if enabled:
+        import jax
+
+        jax.distributed.initialize()

@@ -1,0 +1,52 @@
+"""Trains one method, or goes on where it stopped.
+
+    python launch/train.py --config=configs/quickstart.py --workdir=runs/quickstart
+    python launch/train.py --list
+
+Exit codes: 0 finished; 2 something in the config, data or folder is wrong; 3 the loss became
+NaN or infinite (the last checkpoint is good); 75 stopped by SIGTERM or SIGINT after saving:
+the same command goes on.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from absl import flags
+from ml_collections import config_flags
+
+from launch import common
+
+_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run that is in the folder.")
+_LIST = flags.DEFINE_bool("list", False, "Print every method with paper, equation and config.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of a job on many hosts.")
+
+
+def main() -> int:
+    if _LIST.value:
+        from devae_jax.objectives import METHODS
+
+        for name, method in METHODS.items():
+            print(f"{name:24} {method.paper}\n{'':24} {method.equation}\n{'':24} {method.config}")
+        return 0
+    if _CONFIG.value is None or _WORKDIR.value is None:
+        raise ValueError("got no --config or no --workdir, expected both; see --help")
+    common.enable_compilation_cache()
+    common.initialize_distributed(_DISTRIBUTED.value)
+
+    from devae_jax import run
+    from devae_jax.train.loop import NonFiniteError
+
+    try:
+        step = run.train(_CONFIG.value, _WORKDIR.value, overwrite=_OVERWRITE.value)
+    except NonFiniteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return common.EXIT_NON_FINITE
+    return 0 if step >= _CONFIG.value.steps else common.EXIT_STOPPED
+
+
+if __name__ == "__main__":
+    common.run(main)
