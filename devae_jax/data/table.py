@@ -1,0 +1,96 @@
+"""Data sets stored as one row a grid point, looked up on the device."""
+
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from devae_jax.data import factors as fg
+from devae_jax.types import Array, Dataset
+
+
+def dataset(
+    name: str,
+    kept: fg.Subset,
+    rows: np.ndarray,
+    sha256: str,
+    image_shape: tuple[int, int, int],
+    image_size: int | None = None,
+) -> Dataset:
+    """A data set over uint8 rows [number of images, ...] in the order of `kept.grid`.
+
+    Rows of H * W / 8 bytes are bit-packed images of {0, 1} and stay packed in device
+    memory; rows of H * W * C bytes are intensities 0..255.
+    `image_size` smaller than H averages blocks of pixels, exactly.
+    """
+    height, width, channels = image_shape
+    packed = rows[0].size * 8 == height * width
+    shape = resized(image_shape, image_size)
+
+    def observe(arrays: Any, factors: Array) -> Array:
+        found = arrays[fg.to_index(kept.grid, factors)]
+        if packed:
+            images = unpack(found, height, block=min(8, height // shape[0]))
+        else:
+            images = found.reshape(-1, height, width, channels).astype(jnp.float32) / 255
+        return block_mean(images, shape[0])
+
+    return Dataset(
+        name=name,
+        grid=kept.grid,
+        image_shape=shape,
+        arrays=jnp.asarray(rows.reshape(len(rows), -1)),
+        observe=observe,
+        identity=identity(name, kept, shape, sha256),
+    )
+
+
+def identity(
+    name: str, kept: fg.Subset, image_shape: tuple[int, int, int], sha256: str
+) -> dict[str, Any]:
+    """What makes this data set this one; JSON-able."""
+    return {
+        "name": name,
+        "factors": kept.restricted,
+        "image_shape": list(image_shape),
+        "sha256": sha256,
+    }
+
+
+def resized(image_shape: tuple[int, int, int], image_size: int | None) -> tuple[int, int, int]:
+    """The shape at `image_size`. Raises ValueError unless it divides the native size."""
+    height, width, channels = image_shape
+    if image_size is None:
+        return image_shape
+    if image_size < 1 or height % image_size or width % image_size:
+        divisors = [n for n in range(1, height + 1) if height % n == 0 and width % n == 0]
+        raise ValueError(
+            f"got image_size={image_size}, expected one that divides {height}x{width}: "
+            f"{', '.join(map(str, divisors))}"
+        )
+    return image_size, image_size * width // height, channels
+
+
+def block_mean(images: Array, image_size: int) -> Array:
+    """Averages blocks of pixels: [N, H, W, C] -> [N, image_size, image_size * W / H, C]."""
+    n, height, width, channels = images.shape
+    block = height // image_size
+    if block == 1:
+        return images
+    blocks = images.reshape(n, image_size, block, width // block, block, channels)
+    return blocks.mean((2, 4))
+
+
+def unpack(packed: Array, height: int, block: int = 1) -> Array:
+    """Bit-packed images as float32, averaged over blocks of 1, 2, 4 or 8 pixels.
+
+    uint8 [N, height * width / 8], each row the `np.packbits` of an image, gives
+    [N, height / block, width / block, 1]. A look-up of whole bytes is several times
+    faster on a CPU than shifting bits.
+    """
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)).reshape(256, 8 // block, block)
+    means = jnp.asarray(bits.mean(-1) / block, jnp.float32)  # [256, 8 / block]
+    lines = packed.reshape(packed.shape[0], height // block, block, -1)
+    images = functools.reduce(jnp.add, (means[lines[:, :, i]] for i in range(block)))
+    return images.reshape(packed.shape[0], height // block, -1, 1)
