@@ -19,6 +19,16 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {"elbo": elbo}
 TERMS: dict[str, Callable[..., Term]] = {
     "pressure": kl.pressure,
     "capacity": kl.capacity,
+    "annealed": kl.annealed,
+    "cascade": kl.cascade,
+    "exponential_annealing": kl.exponential_annealing,
+    "deft_pressure": kl.deft_pressure,
+    "control_vae": control.control_vae,
+    "dynamic_vae": control.dynamic_vae,
+    "total_correlation": tc.total_correlation,
+    "density_ratio": adversarial.density_ratio,
+    "dip_i": dip.dip_i,
+    "dip_ii": dip.dip_ii,
 }
 
 

@@ -1,0 +1,139 @@
+"""Controllers that set beta so that the KL divergence follows a target.
+
+One controller a latent layer: state [K] in `carry`. beta comes from this step's KL but is
+a constant for the gradient (the reference computes it from a number, not a tensor).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from devae_jax.objectives import schedules
+from devae_jax.types import Array, Positive, Scalar, Term
+
+# Proportional parts of DynamicVAE as functions of the error e = target - KL.
+PROPORTIONAL = {
+    "sigmoid": lambda e: jax.nn.sigmoid(-e),
+    "clipped": lambda e: jnp.minimum(-e, 0.0),
+}
+
+
+def control_vae(
+    *,
+    target: Positive = 18.0,  # type: ignore[assignment]
+    start: Scalar = 0.5,  # type: ignore[assignment]
+    target_steps: Positive = 600_000.0,  # type: ignore[assignment]
+    interval: Positive = 5_000.0,  # type: ignore[assignment]
+    k_p: Scalar = 0.01,  # type: ignore[assignment]
+    k_i: Scalar = 0.001,  # type: ignore[assignment]
+    beta_min: Scalar = 1.0,  # type: ignore[assignment]
+    beta_max: Positive = 1e6,  # type: ignore[assignment]
+) -> Term:
+    """beta(t) KL with beta from a nonlinear PI controller: ControlVAE.
+
+        beta(t) = beta_min + k_p sigmoid(-e(t)) + I(t),    I(t) = I(t-1) - k_i e(t),
+
+    e = target(t) - KL, clipped to [beta_min, beta_max]. Shao et al. 2020, Algorithm 1.
+    Anti-windup as published: I rests after a step whose unclipped beta was out of bounds,
+    whatever the sign of e. Large k_i can therefore lock beta at beta_min.
+
+    Args:
+      target: KL to reach, nats.
+      start, target_steps, interval: the target rises from `start` in equal stairs, one
+        every `interval` steps beginning with step 0. With `target_steps` below `interval`
+        there is one stair, at step 0.
+      k_p, k_i: gains, both positive (Ki is negative in published code).
+    """
+
+    def init(key, latent_dim, num_layers):
+        return {}, {
+            "integral": jnp.zeros(num_layers),
+            "beta": jnp.full(num_layers, beta_min, float),
+        }
+
+    def apply(params, carry, latents, key, step):
+        kl = latents.kl.sum(axis=-1)
+        goal = schedules.staircase(
+            step + schedules.whole(interval),
+            start=start,
+            end=target,
+            steps=target_steps,
+            interval=interval,
+            ramp=1.0,
+        )
+        error = goal - jax.lax.stop_gradient(kl)
+        inside = (carry["beta"] >= beta_min) & (carry["beta"] <= beta_max)
+        integral = carry["integral"] - jnp.where(inside, k_i * error, 0.0)
+        raw = beta_min + k_p * jax.nn.sigmoid(-error) + integral
+        state = {"integral": integral, "beta": raw}
+        return _act(kl, jnp.clip(raw, beta_min, beta_max), goal, state)
+
+    return Term(init=init, apply=apply)
+
+
+def dynamic_vae(
+    *,
+    target: Positive = 18.0,  # type: ignore[assignment]
+    start: Scalar = 0.0,  # type: ignore[assignment]
+    target_steps: Positive = 200_000.0,  # type: ignore[assignment]
+    interval: Positive = 5_000.0,  # type: ignore[assignment]
+    ramp_steps: Scalar = 1.0,  # type: ignore[assignment]
+    k_p: Scalar = 0.01,  # type: ignore[assignment]
+    k_i: Scalar = 0.001,  # type: ignore[assignment]
+    smoothing: Scalar = 0.95,  # type: ignore[assignment]
+    beta_start: Positive = 150.0,  # type: ignore[assignment]
+    beta_min: Scalar = 1.0,  # type: ignore[assignment]
+    proportional: str = "sigmoid",
+) -> Term:
+    """beta(t) KL with beta from an incremental PI controller, from high beta down: DynamicVAE.
+
+        beta(t) = max(beta_min, beta(t-1) + k_p (p(e(t)) - p(e(t-1))) - k_i e(t)),
+
+    e = target(t) - y, y a moving average of KL. Shao et al. 2022, Algorithm 1. Adding to the
+    clipped beta is an anti-windup in itself.
+
+    Args:
+      target: KL to reach, nats.
+      start, target_steps, interval, ramp_steps: the target rises from `start` in equal
+        stairs, one after each `interval`, over `ramp_steps` steps each (hybrid annealing).
+      k_p, k_i: gains.
+      smoothing: weight of the current KL in y. 0.95 as in the DeVAE code; the paper's mean
+        of five values lags as much as 1/3.
+      proportional: p, "sigmoid" (published) is sigmoid(-e), "clipped" (DeVAE code)
+        min(-e, 0).
+
+    Raises:
+      ValueError: unknown `proportional`.
+    """
+    if proportional not in PROPORTIONAL:
+        raise ValueError(
+            f"got proportional={proportional!r}, expected one of {tuple(PROPORTIONAL)}; "
+            "fix the term's config"
+        )
+    p = PROPORTIONAL[proportional]
+
+    def init(key, latent_dim, num_layers):
+        zeros = jnp.zeros(num_layers)
+        return {}, {"beta": jnp.full(num_layers, beta_start, float), "kl": zeros, "error": zeros}
+
+    def apply(params, carry, latents, key, step):
+        kl = latents.kl.sum(axis=-1)
+        goal = schedules.staircase(
+            step,
+            start=start,
+            end=target,
+            steps=target_steps,
+            interval=interval,
+            ramp=ramp_steps,
+        )
+        average = smoothing * jax.lax.stop_gradient(kl) + (1.0 - smoothing) * carry["kl"]
+        error = goal - average
+        change = k_p * (p(error) - p(carry["error"])) - k_i * error
+        beta = jnp.maximum(carry["beta"] + change, beta_min)
+        return _act(kl, beta, goal, {"beta": beta, "kl": average, "error": error})
+
+    return Term(init=init, apply=apply)
+
+
+def _act(kl: Array, beta: Array, goal: Array, state: dict[str, Array]):
+    metrics = {"beta": beta, "target": jnp.broadcast_to(goal, kl.shape)}
+    return beta * kl, (state, metrics)

@@ -1,0 +1,163 @@
+"""Penalties on the KL divergence of each latent layer: pressures, capacities, schedules.
+
+Each factory returns a `Term` with value [K] in nats; KL_i = sum over latents of
+E_x KL(q(z_i|x) || N(0, I)).
+"""
+
+from typing import Annotated
+
+import jax.numpy as jnp
+
+from devae_jax.objectives import schedules
+from devae_jax.types import (
+    Array,
+    Capacities,
+    Hyper,
+    Latents,
+    Positive,
+    Pressures,
+    Scalar,
+    Term,
+)
+
+# One pressure a stage of training, not a layer: [G].
+Stages = Annotated[Array, Hyper(per_stage=True, exclusive=True, order="decreasing")]
+
+
+def stateless(value_and_metrics) -> Term:
+    """A term without parameters or state from (latents, step) -> (value [K], metrics)."""
+
+    def init(key, latent_dim, num_layers):
+        return {}, {}
+
+    def apply(params, carry, latents, key, step):
+        value, metrics = value_and_metrics(latents, step)
+        return value, (carry, metrics)
+
+    return Term(init=init, apply=apply)
+
+
+def pressure(*, betas: Pressures = 1.0) -> Term:  # type: ignore[assignment]
+    """beta_i KL_i: VAE (1), beta-VAE (one beta), DeVAE (beta_0 < beta_1 < ...).
+
+    Kingma & Welling 2014; Higgins et al. 2017, Eq. 4; Wu et al., arXiv:2303.12959.
+
+    Args:
+      betas: one pressure a layer, increasing: later layers are narrower bottlenecks.
+    """
+    return stateless(lambda latents, step: _weigh(latents, betas))
+
+
+def capacity(
+    *,
+    capacities: Capacities = 25.0,  # type: ignore[assignment]
+    gamma: Scalar = 1000.0,  # type: ignore[assignment]
+    start: Scalar = 0.0,  # type: ignore[assignment]
+    anneal_steps: Scalar = 0.0,  # type: ignore[assignment]
+) -> Term:
+    """gamma |KL_i - C_i|: the decremental bottleneck in its capacity form.
+
+    Args:
+      capacities: C_i in nats, one a layer, decreasing.
+      gamma: weight.
+      start: every layer's capacity at step 0.
+      anneal_steps: steps over which the capacities go from `start` to C_i along a line;
+        0 fixes them.
+    """
+
+    def value(latents: Latents, step: Array):
+        kl = latents.kl.sum(axis=-1)
+        target = schedules.linear(
+            step, start=start, end=jnp.asarray(capacities), steps=anneal_steps
+        )
+        return gamma * jnp.abs(kl - target), {"capacity": jnp.broadcast_to(target, kl.shape)}
+
+    return stateless(value)
+
+
+def annealed(
+    *,
+    c_max: Scalar = 25.0,  # type: ignore[assignment]
+    gamma: Scalar = 1000.0,  # type: ignore[assignment]
+    anneal_steps: Scalar = 100_000.0,  # type: ignore[assignment]
+) -> Term:
+    """gamma |KL - C(t)|, C(t) = min(c_max, t c_max / anneal_steps): AnnealedVAE (CCI-VAE).
+
+    Burgess et al. 2018, Eq. 8. A function of the step t = 0, 1, ...; the DeVAE code counts
+    calls from 1 instead, which is this schedule one step ahead.
+    """
+    return capacity(capacities=c_max, gamma=gamma, anneal_steps=anneal_steps)
+
+
+def cascade(
+    *,
+    beta_min: Scalar = 1.0,  # type: ignore[assignment]
+    beta_max: Scalar = 10.0,  # type: ignore[assignment]
+    stage_steps: Positive = 15_000.0,  # type: ignore[assignment]
+) -> Term:
+    """sum_d beta_d KL_d, beta_d low for released latents and high for the rest: CascadeVAE-C.
+
+    Jeong & Song 2019. Latent d is released at step d * stage_steps, the first
+    one from the start. Continuous latents only.
+    """
+
+    def value(latents: Latents, step: Array):
+        released = schedules.stage(step, interval=stage_steps) + 1
+        latent = jnp.arange(latents.kl.shape[-1])
+        betas = jnp.where(latent < released, beta_min, beta_max)
+        num_layers, dim = latents.kl.shape
+        metrics = {"released": jnp.minimum(released, dim)}
+        return (jnp.broadcast_to(betas, (num_layers, dim)) * latents.kl).sum(axis=-1), metrics
+
+    return stateless(value)
+
+
+def exponential_annealing(
+    *,
+    beta: Positive = 150.0,  # type: ignore[assignment]
+    temperature: Scalar = 6.0,  # type: ignore[assignment]
+    warmup_steps: Scalar = 10_000.0,  # type: ignore[assignment]
+    anneal_steps: Positive = 200_000.0,  # type: ignore[assignment]
+) -> Term:
+    """beta(t) KL, beta(t) = max(1, beta exp(-temperature (1 - t))): a rising pressure.
+
+    t goes from 0 to 1 over `anneal_steps` after `warmup_steps`. From the DeVAE authors'
+    code; not published.
+    """
+
+    def value(latents: Latents, step: Array):
+        raised = schedules.exponential(
+            step - warmup_steps, end=beta, temperature=temperature, steps=anneal_steps
+        )
+        return _weigh(latents, jnp.maximum(raised, 1.0))
+
+    return stateless(value)
+
+
+def deft_pressure(
+    *,
+    betas: Stages = (70.0, 30.0, 15.0, 1.0),  # type: ignore[assignment]
+    stage_steps: Positive = 10_000.0,  # type: ignore[assignment]
+) -> Term:
+    """beta_g KL in stage g of training, beta_0 > beta_1 > ...: DEFT.
+
+    Wu et al. 2022 ("DEFT: Distilling Entangled Factors by Preventing Information
+    Diffusion"). Pairs with the staged encoder, which trains one sub-encoder a stage.
+
+    Args:
+      betas: [G], one pressure a stage; the last one stays.
+      stage_steps: length of a stage.
+    """
+
+    def value(latents: Latents, step: Array):
+        by_stage = jnp.asarray(betas)
+        stage = jnp.minimum(schedules.stage(step, interval=stage_steps), len(by_stage) - 1)
+        return _weigh(latents, by_stage[stage])
+
+    return stateless(value)
+
+
+def _weigh(latents: Latents, betas: Array):
+    kl = latents.kl.sum(axis=-1)
+    betas = jnp.broadcast_to(jnp.asarray(betas, kl.dtype), kl.shape)
+    return betas * kl, {"beta": betas}
