@@ -49,5 +49,5 @@ def discriminator(
     network = Mlp(width, depth, style)
     return Discriminator(
         init=lambda key, dim: network.init(key, jnp.zeros((1, dim)), slope)["params"],
-        apply=lambda params, z: network.apply({"params": params}, z, slope),
+        apply=lambda params, z: jnp.asarray(network.apply({"params": params}, z, slope)),
     )

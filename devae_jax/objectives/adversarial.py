@@ -9,7 +9,7 @@ from devae_jax import rng
 from devae_jax.types import Array, Params, Scalar, Term
 
 # init(key, latent_dim D) -> params;  apply(params, z [B, D]) -> logits [B, 2]
-Discriminator = tuple[Callable[[Array, int], Params], Callable[[Params, Array], Array]]
+Network = tuple[Callable[[Array, int], Params], Callable[[Params, Array], Array]]
 
 
 def permute(key: Array, z: Array) -> Array:
@@ -31,8 +31,11 @@ def cross_entropy(logits: Array, permuted_logits: Array) -> Array:
 
 def density_ratio(
     *,
-    discriminator: Discriminator,
+    discriminator: Callable[..., Network],
     gamma: Scalar = 35.0,  # type: ignore[assignment]
+    width: int = 1000,
+    depth: int = 6,
+    slope: Scalar = 0.2,  # type: ignore[assignment]
     second_batch: bool = False,
 ) -> Term:
     """gamma TC(z_i) by the density-ratio trick; with `pressure(betas=1)`, FactorVAE.
@@ -47,12 +50,14 @@ def density_ratio(
     layer also scales its discriminator's gradient, which Adam ignores up to its epsilon.
 
     Args:
-      discriminator: (init, apply), see `models.discriminator`.
-      gamma: weight of TC; published 35 for dSprites (6.4 in some runs).
-      second_batch: split the batch in two and permute the second half, the paper's second
-        batch; otherwise permute the same batch, as public implementations do.
+      discriminator: factory (width, depth, slope) -> (init, apply), see
+        `models.discriminator`.
+      gamma: weight of TC.
+      width, depth, slope: of the discriminator's hidden layers.
+      second_batch: split the batch (of even size) in two and permute the second half, the
+        paper's second batch; otherwise permute the same batch, as public code does.
     """
-    init_one, apply_one = discriminator
+    init_one, apply_one = discriminator(width=width, depth=depth, slope=slope)
 
     def init(key, latent_dim, num_layers):
         keys = jax.random.split(rng.stream(key, "discriminator"), num_layers)
