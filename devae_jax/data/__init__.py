@@ -4,11 +4,13 @@ import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from devae_jax.data import dsprites_regen, factors, ondevice, toy
+from devae_jax.data import dsprites_regen, ondevice, shapes3d_like, toy
+from devae_jax.data.factors import unknown
 from devae_jax.types import Dataset
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "dsprites_regen": dsprites_regen.load,
+    "shapes3d_like": shapes3d_like.load,
     "toy": toy.load,
     "toy_rgb": functools.partial(toy.load, channels=3),
 }
@@ -32,13 +34,12 @@ def load(
     data set was not prepared.
     """
     if name not in DATASETS:
-        raise _unknown("data set", name, DATASETS)
+        raise unknown("data set", name, DATASETS)
     return DATASETS[name](
         data_dir=data_dir, factors=factors, image_size=image_size, progress=progress
     )
 
 
-_unknown = factors.unknown
 source = ondevice.source
 
 __all__ = ["DATASETS", "load", "source"]

@@ -76,6 +76,18 @@ class Subset(NamedTuple):
     values: tuple[np.ndarray, ...]
     restricted: dict[str, list[int]]
 
+    def native(self, factors: Array) -> Array:
+        """The native factors of the subset's: int32 [N, F] -> [N, native F]."""
+        columns = iter(factors.T)
+        kept = [jnp.asarray(values, jnp.int32) for values in self.values]
+        return jnp.stack(
+            [
+                v[next(columns)] if len(v) > 1 else jnp.broadcast_to(v, factors.shape[:1])
+                for v in kept
+            ],
+            -1,
+        )
+
 
 def subset(native: FactorGrid, factors: Mapping[str, Sequence[int]] | None = None) -> Subset:
     """Keep only the listed values: `{"shape": [0], "scale": [2, 3]}`; others stay whole.
