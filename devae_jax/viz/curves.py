@@ -98,8 +98,10 @@ def training_curves(
 
 
 def _log_if_wide(axis: Axes, values: np.ndarray) -> None:
+    """A log axis where values [T, K] fall by more than LOG_RANGE."""
     values = values[np.isfinite(values)]
-    if values.min() <= 0 or values.max() < LOG_RANGE * values.min():
+    falls = values.argmax() < values.argmin()
+    if not falls or values.min() <= 0 or values.max() < LOG_RANGE * values.min():
         return
     axis.set_yscale("log")
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

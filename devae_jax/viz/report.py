@@ -76,7 +76,7 @@ def report(
         parts.append(("Score table", text if "Floor" in table else "", table))
     if config:
         parts.append(("Configuration", "", config_table(config)))
-    links = "".join(
+    links = " ".join(
         f'<a href="#{i}">{escape(heading)}</a>' for i, (heading, *_) in enumerate(parts)
     )
     body = "".join(

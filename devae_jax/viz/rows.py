@@ -1,5 +1,6 @@
 """Reading rows of metrics and scores: dictionaries as they lie in JSON lines, gaps included."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,8 +25,8 @@ def as_float(value: Any) -> np.ndarray | None:
 def series(rows: Iterable[Row], key: str) -> tuple[np.ndarray, np.ndarray]:
     """The history of `key`: steps [T], ascending, and values [T, ...] (NaN where not measured).
 
-    Rows without a step or a value are skipped, and so are those whose shape is not the last
-    row's; of two rows with one step the later counts.
+    Rows without a step or a value are skipped, and so are those whose shape is not the
+    commonest; of two rows with one step the later counts.
     """
     found = {}
     for row in rows:
@@ -34,7 +35,7 @@ def series(rows: Iterable[Row], key: str) -> tuple[np.ndarray, np.ndarray]:
             found[float(step)] = value
     if not found:
         return np.zeros(0), np.zeros(0)
-    shape = list(found.values())[-1].shape
+    ((shape, _),) = Counter(value.shape for value in found.values()).most_common(1)
     kept = sorted(step for step, value in found.items() if value.shape == shape)
     return np.array(kept), np.stack([found[step] for step in kept])
 

@@ -28,8 +28,8 @@ from devae_jax.viz.style import (
 )
 from devae_jax.viz.traversals import by_kl
 
-BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#a8cbe6", PALETTE[0], "#003a5c"])
-BLUES.set_bad(TRACK)
+_SHADES = ["#ffffff", "#a8cbe6", PALETTE[0], "#003a5c"]
+BLUES = LinearSegmentedColormap.from_list("blues", _SHADES).with_extremes(bad=TRACK)
 
 
 @matplotlib.rc_context(RC)
