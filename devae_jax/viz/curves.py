@@ -80,11 +80,14 @@ def training_curves(
     figure, axes = panels(-(-len(found) // columns), columns, width=3.6, height=2.4)
     layers = 1
     for axis, (key, (steps, values)) in zip(axes, found.items(), strict=False):
-        single, values = values.ndim == 1, values.reshape(len(steps), -1)
+        title, single, values = keys[key], values.ndim == 1, values.reshape(len(steps), -1)
         layers = max(layers, values.shape[1])
+        # Scaling the axes does not change MIG: such lines would hide one another.
+        if values.shape[1] > 1 and np.allclose(values, values[:, :1], atol=1e-3, equal_nan=True):
+            title, single, values = f"{title}, equal in all layers", True, values[:, :1]
         for i, layer in enumerate(values.T):
             _curve(axis, steps, layer, {"color": MUTED} if single else line(i))
-        axis.set_title(keys[key])
+        axis.set_title(title)
         step_axis(axis)
         _log_if_wide(axis, values)
     blank(axes[len(found) :])

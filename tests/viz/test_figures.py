@@ -57,6 +57,13 @@ def test_a_falling_loss_is_drawn_on_a_log_axis_and_a_rising_score_is_not():
     assert (loss.get_yscale(), mig.get_yscale()) == ("log", "linear")
 
 
+def test_layers_that_coincide_are_one_line():
+    rows = [{"step": t, "kl": [t, 2 * t], "eval/mig": [0.1 * t, 0.1 * t]} for t in range(4)]
+    kl, mig = visible(training_curves(rows))
+    assert (len(kl.get_lines()), len(mig.get_lines())) == (2, 1)
+    assert mig.get_title(loc="left") == "MIG, equal in all layers"
+
+
 @pytest.mark.parametrize("rows", [[], [{"step": 1}], [{"step": 1, "loss": None, "kl": [None]}]])
 def test_nothing_measured_is_said(rows):
     (axis,) = training_curves(rows).axes
