@@ -134,9 +134,7 @@ def program(config: ConfigDict, dataset: Dataset) -> Program:
     def objective(hparams: Hparams, axis_name: str | None) -> Objective:
         def model():
             arguments = static["model"] | hparams["model"]
-            return model_factory(
-                image_shape=dataset.image_shape, axis_name=axis_name, **arguments
-            )
+            return model_factory(image_shape=dataset.image_shape, axis_name=axis_name, **arguments)
 
         def terms():
             return {

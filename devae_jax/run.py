@@ -1,6 +1,6 @@
 """A run on disk: its folder, its config, and the trained model inside.
 
-    W/config.json  W/metrics.jsonl  W/checkpoints/  W/tensorboard/  W/scores.json  W/figures/
+W/config.json  W/metrics.jsonl  W/checkpoints/  W/tensorboard/  W/scores.json  W/figures/
 """
 
 import functools
@@ -100,9 +100,7 @@ class Run:
     def __init__(self, config: ConfigDict, step: int, state: TrainState, plan: build.Plan):
         self.config, self.step, self.state = config, step, state
         self.dataset = plan.dataset
-        self._objective = plan.program.objective(
-            jax.tree.map(jnp.asarray, plan.hparams), None
-        )
+        self._objective = plan.program.objective(jax.tree.map(jnp.asarray, plan.hparams), None)
 
     def encode(self, images: Array) -> Posterior:
         """images [B, H, W, C] in [0, 1] -> posterior of every layer, leaves [K, B, D]."""
@@ -219,6 +217,4 @@ def _evaluator(config: ConfigDict, plan: build.Plan) -> loop.Evaluate:
 
 def meta(config: ConfigDict, plan: build.Plan) -> dict[str, Any]:
     """What a checkpoint says of itself: config and data identity."""
-    return json.loads(
-        json.dumps({"config": config.to_dict(), "data": dict(plan.dataset.identity)})
-    )
+    return json.loads(json.dumps({"config": config.to_dict(), "data": dict(plan.dataset.identity)}))

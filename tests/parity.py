@@ -109,8 +109,9 @@ def fc_decoder(net, inputs, channels=1):
 def projections(net, count, latent_dim=10):
     """The w1 and w2 of "<net>.<i>.W1", "<net>.<i>.W2", stacked: [count, D]."""
     return {
-        name.lower(): np.concatenate(
-            [uniform(f"{net}.{i}.{name}", (1, latent_dim), 0.5) for i in range(count)]
+        name.lower(): np.reshape(
+            [uniform(f"{net}.{i}.{name}", (1, latent_dim), 0.5) for i in range(count)],
+            (count, latent_dim),
         )
         for name in ("W1", "W2")
     }

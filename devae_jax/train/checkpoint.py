@@ -111,4 +111,3 @@ class Checkpoints:
         """Waits for the last write."""
         self._manager.wait_until_finished()
         self._manager.close()
-

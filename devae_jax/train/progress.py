@@ -31,7 +31,9 @@ class Progress:
         self._last_line = 0.0
         self._mig: dict[str, Any] = {}
         if enabled and sys.stderr.isatty():
-            layout = "{percentage:3.0f}%|{bar:20}| {n}/{total} [{rate_fmt}, {remaining} left] {desc}"
+            layout = (
+                "{percentage:3.0f}%|{bar:20}| {n}/{total} [{rate_fmt}, {remaining} left] {desc}"
+            )
             self._bar = tqdm(
                 total=steps, initial=initial, unit="step", bar_format=layout, dynamic_ncols=True
             )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from devae_jax import rng
-from devae_jax.types import Array, Metrics, Objective, Shard, Source, TrainState
+from devae_jax.types import Metrics, Objective, Shard, Source, TrainState
 
 Hparams = dict[str, Any]  # nested dict of arrays: every number that may differ between runs
 

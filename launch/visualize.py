@@ -1,0 +1,31 @@
+"""Draws a run: python launch/visualize.py --workdir=runs/quickstart
+
+Samples, reconstructions and traversals of every latent layer (PNG and GIF), mutual
+information, training curves, information diffusion and one page, figures/report.html.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from absl import flags
+
+from launch import common
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_STEP = flags.DEFINE_integer("step", None, "Which checkpoint; default the newest.")
+
+
+def main() -> None:
+    common.enable_compilation_cache()
+    from devae_jax import results, run
+
+    for name, path in results.draw(
+        run.load(_WORKDIR.value, step=_STEP.value), _WORKDIR.value
+    ).items():
+        print(f"{name:32} {path}")
+
+
+if __name__ == "__main__":
+    common.run(main)
