@@ -1,5 +1,8 @@
 """What every metric checks at its door, so that bad input fails with a clear message."""
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -14,12 +17,14 @@ class Labels(NamedTuple):
     """Factors renumbered by rank: 0 is the smallest value that occurs.
 
     values: int64 [N, F]
+    raw: the factors as they came, int [N, F]
     sizes: number of different values of each factor that occur, int64 [F]
     varying: the factors with two values or more; the others can score nothing
         and are left out of every average
     """
 
     values: np.ndarray
+    raw: np.ndarray
     sizes: np.ndarray
     varying: np.ndarray
 
@@ -77,7 +82,7 @@ def check_factors(factors: Any) -> Labels:
             "got factors that never vary, expected at least one with two values; "
             "evaluate on more of the data set"
         )
-    return Labels(values.T, sizes, varying)
+    return Labels(values.T, factors, sizes, varying)
 
 
 def check(codes: Any, factors: Any) -> tuple[np.ndarray, Labels]:
@@ -89,6 +94,42 @@ def check(codes: Any, factors: Any) -> tuple[np.ndarray, Labels]:
             "each; pass the factors of the encoded images, in their order"
         )
     return codes, labels
+
+
+class Split(NamedTuple):
+    """Codes, their scaled form (zero mean and unit deviation in training), and labels."""
+
+    codes: np.ndarray
+    scaled: np.ndarray
+    codes_test: np.ndarray
+    scaled_test: np.ndarray
+    labels: Labels
+    labels_test: np.ndarray  # int64 [N, F], numbered as in training
+
+
+def check_split(codes: Any, factors: Any, codes_test: Any, factors_test: Any) -> Split:
+    """Training and test arrays, checked; constant latents are scaled to zero.
+
+    Raises ValueError as `check`, and where the two differ in latents or factors.
+    """
+    codes, labels = check(codes, factors)
+    codes_test, rest = check(codes_test, factors_test)
+    if codes.shape[1] != codes_test.shape[1] or len(labels.sizes) != len(rest.sizes):
+        raise ValueError(
+            f"got {codes.shape[1]} latents and {len(labels.sizes)} factors in training, "
+            f"{codes_test.shape[1]} and {len(rest.sizes)} in test; pass the same columns in both"
+        )
+    number = np.empty(rest.raw.shape, np.int64)
+    for k in range(len(labels.sizes)):
+        known = np.unique(labels.raw[:, k])
+        place = np.searchsorted(known, rest.raw[:, k]).clip(max=len(known) - 1)
+        number[:, k] = np.where(known[place] == rest.raw[:, k], place, -1)  # -1: never trained on
+    mean, deviation = codes.mean(0, dtype=np.float64), codes.std(0, dtype=np.float64)
+    deviation = np.where(np.ptp(codes, axis=0) > 0, deviation, np.inf)
+    scaled, scaled_test = (
+        ((array - mean) / deviation).astype(array.dtype) for array in (codes, codes_test)
+    )
+    return Split(codes, scaled, codes_test, scaled_test, labels, number)
 
 
 def bin_factors(factors: Any, bins: int = 10) -> np.ndarray:
@@ -106,3 +147,20 @@ def numpy_rng(key: int | jax.Array) -> np.random.RandomState:
     if isinstance(key, int | np.integer):
         return np.random.RandomState(key)
     return np.random.RandomState(np.asarray(jax.random.key_data(key)).ravel())
+
+
+def spread(values: Any, varying: np.ndarray, num_factors: int) -> np.ndarray:
+    """Values of the factors that vary as [F], NaN for the others."""
+    per_factor = np.full(num_factors, np.nan)
+    per_factor[varying] = values
+    return per_factor
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without scikit-learn's advice: published protocols stop its solvers early on purpose."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield

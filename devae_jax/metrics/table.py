@@ -1,0 +1,80 @@
+"""Codes of grid points: looked up where they are known, encoded where they are not."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from devae_jax.metrics.inputs import check_codes
+from devae_jax.types import Array, Dataset, FactorGrid
+
+Represent = Callable[[Array], Any]  # images [B, H, W, C] -> codes [B, D]
+_BATCH = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeTable:
+    """Codes of a factor grid, so that sampling metrics look up instead of encoding.
+
+    codes: [M, D], of the whole grid in row-major order, or of the points `index`
+    grid: the factor grid
+    index: the grid numbers of the codes, int [M], if they are not the whole grid
+
+    Raises ValueError where M is not the size of the grid, or of `index`.
+    """
+
+    codes: np.ndarray
+    grid: FactorGrid
+    index: np.ndarray | None = None
+    _row: np.ndarray | None = dataclasses.field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        codes, size = check_codes(self.codes), math.prod(self.grid.sizes)
+        expected = size if self.index is None else len(self.index)
+        if len(codes) != expected:
+            raise ValueError(
+                f"got {len(codes)} codes for a grid of {size} points, expected {expected}; encode "
+                "the whole grid in order, or pass the index of the points that were encoded"
+            )
+        object.__setattr__(self, "codes", codes)
+        if self.index is not None:
+            row = np.full(size, -1, np.int32)
+            row[self.index] = np.arange(expected)
+            object.__setattr__(self, "_row", row)
+
+    def lookup(self, index: np.ndarray) -> np.ndarray:
+        """Codes of grid points: int [N] -> [N, D]. Raises ValueError for an unknown point."""
+        if self._row is not None:
+            index = self._row[index]
+            if index.min() < 0:
+                raise ValueError(
+                    f"got a table of {len(self.codes)} of {len(self._row)} grid points, expected "
+                    "all that the metric draws; encode the whole grid"
+                )
+        return np.take(self.codes, index, axis=0)
+
+
+def grid_of(source: Any) -> FactorGrid:
+    """The factor grid of a Dataset, of anything with a `.grid`, or the grid itself."""
+    return source if isinstance(source, FactorGrid) else source.grid
+
+
+def tabulate(represent: Represent | CodeTable, source: Any, index: np.ndarray) -> CodeTable:
+    """A table that knows the grid points `index`; encodes each different one once.
+
+    source: a `Dataset`, or anything with `grid`, `arrays` and `observe(arrays, factors)`.
+    """
+    if isinstance(represent, CodeTable):
+        return represent
+    grid, points = grid_of(source), np.unique(index)
+    observe = jax.jit(source.observe) if isinstance(source, Dataset) else source.observe
+    codes = []
+    for start in range(0, len(points), _BATCH):
+        part = np.resize(points[start : start + _BATCH], _BATCH)  # one size, compiled once
+        factors = np.stack(np.unravel_index(part, grid.sizes), axis=1).astype(np.int32)
+        codes.append(np.asarray(represent(observe(source.arrays, jnp.asarray(factors)))))
+    return CodeTable(np.concatenate(codes)[: len(points)], grid, points)
