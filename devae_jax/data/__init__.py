@@ -4,13 +4,15 @@ import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from devae_jax.data import dsprites_regen, ondevice, shapes3d_like, toy
+from devae_jax.data import dsprites_regen, ondevice, real, shapes3d_like, toy
 from devae_jax.data.factors import unknown
 from devae_jax.types import Dataset
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "dsprites_regen": dsprites_regen.load,
     "shapes3d_like": shapes3d_like.load,
+    "dsprites": functools.partial(real.load, "dsprites"),
+    "shapes3d": functools.partial(real.load, "shapes3d"),
     "toy": toy.load,
     "toy_rgb": functools.partial(toy.load, channels=3),
 }

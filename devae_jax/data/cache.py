@@ -4,14 +4,16 @@ A file is an ordinary .npy with the SHA-256 of the array's bytes appended, so on
 rename publishes both; `np.load` ignores what follows the array.
 """
 
+import contextlib
 import hashlib
 import os
-import tempfile
+import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 DIGEST = hashlib.sha256().digest_size
 
@@ -33,22 +35,27 @@ def sha256(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
 
 
-def write(path: Path, array: np.ndarray) -> str:
-    """Writes the table, or nothing at all. Returns its sha256."""
+@contextlib.contextmanager
+def created(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Iterator[np.memmap]:
+    """A table on disk to be filled; published when the block ends, dropped if it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    digest = sha256(array)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.write(bytes.fromhex(digest))
-            file.flush()
+        array = np.lib.format.open_memmap(temporary, "w+", dtype, shape)
+        yield array
+        array.flush()
+        with temporary.open("ab") as file:
+            file.write(bytes.fromhex(sha256(array)))
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return digest
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    """Writes the table, or nothing at all."""
+    with created(path, array.shape, array.dtype) as table:
+        table[...] = array
 
 
 def read(path: Path) -> tuple[np.ndarray, str]:
@@ -74,4 +81,8 @@ def table(path: Path, build: Callable[[], np.ndarray]) -> tuple[np.ndarray, str]
         except DamagedError as error:
             warnings.warn(f"{error}; building it again", stacklevel=2)
     array = build()
-    return array, write(path, array)
+    try:
+        write(path, array)
+    except OSError as error:
+        warnings.warn(f"got {error}, so {path.name} is not kept for next time", stacklevel=2)
+    return array, sha256(array)

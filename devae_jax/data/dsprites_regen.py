@@ -21,6 +21,13 @@ GRID = FactorGrid(
     names=("shape", "scale", "orientation", "x_position", "y_position"),
     sizes=(3, 6, 40, 32, 32),
 )
+VALUES = (  # what the labels of each factor stand for, in the real data's units
+    np.arange(1, 4),
+    np.linspace(0.5, 1, 6),
+    np.linspace(0, 2 * np.pi, 40),
+    np.linspace(0, 1, 32),
+    np.linspace(0, 1, 32),
+)
 SHA256 = "3a228f4037ef3d42a42588e0e01f1078aa2df13cfa17584e88c95ed9fb5672da"  # whole table
 SIZE = 64
 UNIT = 0.15 * SIZE  # px, half the side of the largest square
@@ -74,8 +81,8 @@ def render(values: Sequence[np.ndarray], *, progress: bool = False) -> np.ndarra
 
 def outline(shape: int, scale: int, orientation: int) -> np.ndarray:
     """Vertices of a sprite around its centre: float64 [V, 2], px, y axis down."""
-    x, y = _unit_outline(shape) * (UNIT * np.linspace(0.5, 1, 6)[scale])
-    angle = np.linspace(0, 2 * np.pi, 40)[orientation]
+    x, y = _unit_outline(shape) * (UNIT * VALUES[1][scale])
+    angle = VALUES[2][orientation]
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([x * cos + y * sin, -x * sin + y * cos], -1)  # counter-clockwise on screen
 
@@ -123,7 +130,7 @@ def _fill(vertices: np.ndarray, x_positions: np.ndarray, y_positions: np.ndarray
 
 
 def _centre(position: np.ndarray) -> np.ndarray:
-    return 16 + 32 * np.linspace(0, 1, 32)[position]
+    return 16 + 32 * VALUES[3][position]
 
 
 _FROM_COLUMN = np.array([(1 << (SIZE - c)) - 1 for c in range(SIZE + 1)], np.uint64)

@@ -24,9 +24,17 @@ GRID = FactorGrid(
     names=("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation"),
     sizes=(10, 10, 10, 8, 4, 15),
 )
+VALUES = (  # what the labels of each factor stand for, in the real data's units
+    np.arange(10) / 10,
+    np.arange(10) / 10,
+    np.arange(10) / 10,
+    np.linspace(0.75, 1.25, 8),
+    np.arange(4),
+    np.linspace(-30, 30, 15),
+)
 SIZE = 64
 SKY = np.array([153, 226, 249]) / 255
-COLOURS = np.array([colorsys.hsv_to_rgb(hue / 10, 1, 1) for hue in range(10)])
+COLOURS = np.array([colorsys.hsv_to_rgb(hue, 1, 1) for hue in VALUES[0]])
 CAMERA = raycast.Camera(distance=0.54375, height=0.15734, pitch=-0.031154, focal=64.0626)
 ROOM = raycast.Room(
     wall_height=0.55681,
@@ -42,7 +50,7 @@ ROOM = raycast.Room(
 
 def solid(shape: int, scale: int) -> raycast.Solid:
     """Cube, cylinder, sphere or capsule, at one of eight scales, standing on the floor."""
-    factor = np.linspace(0.75, 1.25, 8)[scale]
+    factor = VALUES[3][scale]
     if shape == 0:
         half = 0.080053 * factor
         sides = (raycast.slab(axis, -half, half) for axis in (0, 1))
@@ -66,9 +74,9 @@ def render(*, supersample: int = 3, progress: bool = False) -> np.ndarray:
     """Weights of every scale, shape and orientation: float16 [480, 5, 64 * 64]."""
     from tqdm import tqdm
 
-    _, _, _, scales, shapes, orientations = map(range, GRID.sizes)
+    _, _, _, scales, shapes, _ = map(range, GRID.sizes)
     solids = [solid(shape, scale) for scale, shape in itertools.product(scales, shapes)]
-    angles = np.radians(np.linspace(-30, 30, len(orientations)))
+    angles = np.radians(VALUES[5])
     bar = tqdm(angles, "drawing shapes3d_like", unit="view", disable=None if progress else True)
     views = [
         raycast.weights(

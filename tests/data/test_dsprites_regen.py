@@ -77,7 +77,8 @@ def test_bad_image_size(size):
 def test_damaged_cache_is_rebuilt(tmp_path, damage):
     path = tmp_path / "table.npy"
     table = np.arange(4096, dtype=np.uint8).reshape(8, 512)
-    digest = cache.write(path, table)
+    cache.write(path, table)
+    digest = cache.sha256(table)
     assert cache.table(path, build=pytest.fail)[1] == digest  # a good file is not rebuilt
     content = bytearray(path.read_bytes())
     content[1000] ^= 1
@@ -95,6 +96,14 @@ def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cache.write(tmp_path / "table.npy", np.zeros((4, 512), np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_unwritable_cache_is_not_fatal(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    table = np.zeros((4, 512), np.uint8)
+    with pytest.warns(UserWarning, match="not kept"):
+        rows, _ = cache.table(tmp_path / "file" / "table.npy", lambda: table)
+    np.testing.assert_array_equal(rows, table)
 
 
 def test_default_folder_follows_xdg(monkeypatch, tmp_path):

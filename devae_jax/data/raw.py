@@ -1,0 +1,119 @@
+"""Readers of the published files of dSprites and Shapes3D: HDF5, npz and tfds."""
+
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from devae_jax.data.real import KINDS, Kind, Raw
+
+
+def read(path: str | os.PathLike, *, verify: bool = True) -> Raw:
+    """The data set in an HDF5 or npz file; which one is seen from its contents.
+
+    verify: an HDF5 file must be the published one, byte for byte
+    Raises ValueError for a missing, truncated, altered or foreign file.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ValueError(f"got no file {path}, expected an .hdf5, .h5 or .npz file; fix the path")
+    try:
+        raw = _npz(path) if path.suffix == ".npz" else _hdf5(path, verify)
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"got unreadable {path} ({error}), expected a whole HDF5 or npz file; "
+            "the download is probably truncated, repeat it"
+        ) from error
+    return raw
+
+
+def _hdf5(path: Path, verify: bool) -> Raw:
+    import h5py
+
+    file = h5py.File(path, "r")
+    name = next((n for n, kind in KINDS.items() if all(k in file for k in kind.keys)), None)
+    if name is None:
+        raise ValueError(
+            f"got {path} with {', '.join(file)}, expected "
+            f"{' or '.join(' and '.join(kind.keys) for kind in KINDS.values())}; "
+            "this is another data set"
+        )
+    kind = KINDS[name]
+    if verify:
+        _verify(path, name, kind)
+    images, labels = (file[key] for key in kind.keys)
+    skip = labels.shape[-1] - len(kind.grid.names)  # dSprites' colour, always white
+    return Raw(name, labels[:, skip:], lambda start, stop: images[start:stop])
+
+
+def _npz(path: Path) -> Raw:
+    with np.load(path, allow_pickle=False) as file:  # never the pickled metadata
+        if not {"imgs", "latents_classes"} <= set(file.files):
+            raise ValueError(
+                f"got {path} with {', '.join(file.files)}, expected imgs and latents_classes; "
+                "this is another data set"
+            )
+        images, labels = file["imgs"], file["latents_classes"]
+    return Raw("dsprites", labels[:, 1:], lambda a, b: images[a:b])
+
+
+def _verify(path: Path, name: str, kind: Kind) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest() if size == kind.size else None
+    if sha256 != kind.sha256:
+        raise ValueError(
+            f"got {path} of {size:,} bytes and sha256 {sha256 or 'not computed'}, expected "
+            f"{kind.size:,} bytes and {kind.sha256}, the published {name}; download it again "
+            f"from {kind.url}, or pass --unverified if it differs on purpose"
+        )
+
+
+def from_tfds(name: str, tfds_dir: str | os.PathLike | None = None) -> Raw:
+    """The data set from tfds: its prepared ArrayRecord files, else its verified download.
+
+    tfds_dir: where tfds keeps its data sets, by default ~/tensorflow_datasets
+    Needs no TensorFlow. Raises ValueError if the data can not be had.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=tfds_dir)
+    if builder.is_prepared():
+        return from_records(name, builder)
+    downloads = tfds.download.DownloadManager(
+        download_dir=Path(builder.data_path).parents[1] / "downloads",
+        url_infos=builder.url_infos,
+        force_checksums_validation=True,
+    )
+    (url,) = builder.url_infos
+    try:
+        return read(downloads.download(url))
+    except Exception as error:
+        raise ValueError(
+            f"got {type(error).__name__} from {url} ({error}), expected the published file; "
+            "download it by other means and pass --from=FILE"
+        ) from error
+
+
+def from_records(name: str, builder: Any) -> Raw:
+    """A data set that tfds has prepared, with the stock builder's feature names."""
+    import tensorflow_datasets as tfds
+
+    keys = [f"label_{factor}" for factor in KINDS[name].grid.names]
+    try:
+        labels = builder.as_data_source("train", decoders={"image": tfds.decode.SkipDecoding()})
+        images = builder.as_data_source("train")
+    except NotImplementedError as error:
+        raise ValueError(
+            f"got {name} prepared in a format that needs TensorFlow to read, expected "
+            "file_format='array_record'; prepare it so, or pass --from=FILE"
+        ) from error
+    columns = [[int(record[key]) for key in keys] for record in labels]
+    return Raw(
+        name,
+        np.array(columns),
+        lambda a, b: np.stack([record["image"] for record in images.__getitems__(range(a, b))]),
+    )

@@ -1,0 +1,46 @@
+"""Checks the real dSprites or Shapes3D and packs it for `config.data.name`.
+
+    python launch/prepare_data.py --from=dsprites.hdf5    # or dsprites.npz, 3dshapes.h5
+    python launch/prepare_data.py --tfds=dsprites         # tfds downloads, or has prepared, it
+
+The packed table goes to devae_jax in the user's cache, or to --data_dir. Needs no TensorFlow.
+Exit code 2 says in one line what is wrong with the file.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from absl import flags
+
+from launch import common
+
+_FROM = flags.DEFINE_string("from", None, "An HDF5 or npz file of the real data set.")
+_TFDS = flags.DEFINE_enum("tfds", None, ["dsprites", "shapes3d"], "Take it from tfds.")
+_TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where tfds keeps its data sets.")
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Where to write; the same as config.data.data_dir."
+)
+_UNVERIFIED = flags.DEFINE_bool(
+    "unverified", False, "Accept a file or a grid that differs from the published one."
+)
+
+
+def main() -> None:
+    from devae_jax.data import raw, real
+
+    if _FROM.value and not _TFDS.value:
+        data = raw.read(_FROM.value, verify=not _UNVERIFIED.value)
+    elif _TFDS.value and not _FROM.value:
+        data = raw.from_tfds(_TFDS.value, _TFDS_DIR.value)
+    else:
+        raise ValueError("got neither or both of --from and --tfds, expected one; see --help")
+    path = real.prepare(data, data_dir=_DATA_DIR.value, any_grid=_UNVERIFIED.value)
+    dataset = real.load(data.name, data_dir=_DATA_DIR.value)
+    sizes = ", ".join(f"{n} {s}" for n, s in zip(*dataset.grid, strict=True))
+    print(f"{data.name}: {len(data.labels):,} images ({sizes}) in {path}")
+
+
+if __name__ == "__main__":
+    common.run(main)
