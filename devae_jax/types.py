@@ -135,7 +135,9 @@ class Source(NamedTuple):
     arrays: pytree of device arrays, passed to the compiled step as arguments
     take(arrays, key, step, shard) -> images [B / shard.count, H, W, C] in [0, 1]
     size: number of distinct images
-    streaming: arrays hold a chunk of host batches, refilled by the loop
+    streaming: arrays hold a chunk of host batches, refilled by the loop from
+        host_batches(step, count) -> arrays of the `count` steps from `step` on, this
+        process's rows: [count, B / processes, H, W, C]; the batch of step t at t % count
     """
 
     arrays: Any
@@ -144,6 +146,7 @@ class Source(NamedTuple):
     batch_size: int
     image_shape: tuple[int, int, int]
     streaming: bool = False
+    host_batches: Callable[[int, int], Any] | None = None
 
 
 class FactorGrid(NamedTuple):
