@@ -95,11 +95,7 @@ def subset(native: FactorGrid, factors: Mapping[str, Sequence[int]] | None = Non
     Raises ValueError for an unknown factor, a value outside its range or listed
     twice, and when nothing is left to vary.
     """
-    chosen = {name: _kept(native, name, values) for name, values in (factors or {}).items()}
-    values = tuple(
-        np.asarray(chosen.get(name, range(size)), np.int64)
-        for name, size in zip(native.names, native.sizes, strict=True)
-    )
+    values = select(native, factors or {})
     varying = [i for i, kept in enumerate(values) if len(kept) > 1]
     if not varying:
         raise ValueError(
@@ -109,13 +105,24 @@ def subset(native: FactorGrid, factors: Mapping[str, Sequence[int]] | None = Non
     grid = FactorGrid(
         tuple(native.names[i] for i in varying), tuple(len(values[i]) for i in varying)
     )
-    whole = dict(zip(native.names, native.sizes, strict=True))
     restricted = {
-        name: chosen[name]
-        for name in native.names
-        if name in chosen and len(chosen[name]) < whole[name]
+        name: kept.tolist()
+        for name, kept, size in zip(native.names, values, native.sizes, strict=True)
+        if len(kept) < size
     }
     return Subset(grid, values, restricted)
+
+
+def select(grid: FactorGrid, factors: Mapping[str, Sequence[int]]) -> tuple[np.ndarray, ...]:
+    """The listed values of each factor, ascending; all values of a factor not listed.
+
+    Raises ValueError for an unknown factor, a value outside its range or listed twice.
+    """
+    chosen = {name: _kept(grid, name, values) for name, values in factors.items()}
+    return tuple(
+        np.asarray(chosen.get(name, range(size)), np.int64)
+        for name, size in zip(grid.names, grid.sizes, strict=True)
+    )
 
 
 def _kept(native: FactorGrid, name: str, values: Sequence[int]) -> list[int]:
