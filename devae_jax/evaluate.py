@@ -1,96 +1,35 @@
 """From an encoder to scores: images are encoded once and every metric shares the codes.
 
-posterior = represent(encode, dataset, index)     one pass over the images
-rows = evaluate(encode, dataset, decode=decode)   all scores of all layers
+rows = evaluate(encode, dataset, decode=decode, metrics="all")
 print(table(rows))
+write_scores("scores.json", rows)
 """
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from devae_jax import metrics
+from devae_jax import metrics as m
 from devae_jax.data import factors as fg
-from devae_jax.objectives.likelihood import LIKELIHOODS
+from devae_jax.encoding import Decode, Encode, Likelihood, reconstruction, represent, sampled
+from devae_jax.metrics.inputs import check_protocol
+from devae_jax.metrics.registry import METRICS, resolve
+from devae_jax.scores import Row, make_rows, table, write_scores
 from devae_jax.types import Array, Dataset, Posterior
+from devae_jax.views import (
+    REPRESENTATIONS,
+    Sample,
+    View,
+    bounding_views,
+    code_shape,
+    draw_sample,
+    encoded_views,
+    fits,
+    inputs,
+)
 
-Encode = Callable[[Array], Posterior]  # images [B, H, W, C] -> leaves [K, B, D]
-Decode = Callable[[Array, Array], Array]  # z [N, D], layer [N] -> logits [N, H, W, C]
-
-
-def represent(
-    encode: Encode,
-    dataset: Dataset,
-    index: np.ndarray,
-    *,
-    batch_size: int = 1024,
-    progress: bool = False,
-) -> Posterior:
-    """Posteriors of the images numbered `index` [N], in one pass. Host leaves [K, N, D].
-
-    encode: jitted by the caller, parameters bound as arguments. All batches have one size,
-    so it compiles once.
-    """
-    batches: list[Posterior] = []
-    for images, count in _batches(dataset, index, batch_size, "encoding" if progress else None):
-        if batches:  # fetch a batch while the device works on the next one
-            batches[-1] = jax.device_get(batches[-1])
-        posterior = encode(images)
-        batches.append(jax.tree.map(lambda leaf, n=count: leaf[:, :n], posterior))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *jax.device_get(batches))
-
-
-def reconstruction(
-    decode: Decode,
-    dataset: Dataset,
-    index: np.ndarray,
-    z: np.ndarray,
-    *,
-    likelihood: str | Callable[[Array, Array], Array] = "bernoulli",
-    batch_size: int = 1024,
-    progress: bool = False,
-) -> np.ndarray:
-    """Reconstruction error of every image from every layer's code z [K, N, D]: nats, [K, N]."""
-    if isinstance(likelihood, str):
-        if likelihood not in LIKELIHOODS:
-            raise fg.unknown("likelihood", likelihood, LIKELIHOODS)
-        likelihood = LIKELIHOODS[likelihood]
-    error = jax.jit(likelihood)
-    errors = np.empty(z.shape[:2], np.float64)
-    start = 0
-    for images, count in _batches(dataset, index, batch_size, "decoding" if progress else None):
-        for i, layer in enumerate(z):
-            code = np.zeros((len(images), z.shape[2]), np.float32)
-            code[:count] = layer[start : start + count]
-            logits = decode(jnp.asarray(code), jnp.full(len(images), i, jnp.int32))
-            errors[i, start : start + count] = np.asarray(error(logits, images))[:count]
-        start += count
-    return errors
-
-
-def _batches(
-    dataset: Dataset, index: np.ndarray, batch_size: int, told: str | None
-) -> Iterator[tuple[Array, int]]:
-    """Images by number, in batches of one size, and how many of each batch are wanted."""
-    from tqdm import tqdm
-
-    observe = jax.jit(lambda arrays, row: dataset.observe(arrays, fg.from_index(dataset.grid, row)))
-    batch_size = min(batch_size, len(index))
-    with tqdm(total=len(index), desc=told, unit="image", disable=told is None) as bar:
-        for start in range(0, len(index), batch_size):
-            part = index[start : start + batch_size]
-            padded = np.resize(part, batch_size).astype(np.int32)
-            yield observe(dataset.arrays, jnp.asarray(padded)), len(part)
-            bar.update(len(part))
-
-
-def sampled(posterior: Posterior, rng: np.random.RandomState) -> np.ndarray:
-    """One sample z of every posterior, [K, N, D]."""
-    mean, logvar = np.asarray(posterior.mean), np.asarray(posterior.logvar)
-    noise = rng.standard_normal(mean.shape).astype(mean.dtype)
-    return mean + np.exp(0.5 * logvar) * noise
+__all__ = ["cheap", "evaluate", "reconstruction", "represent", "table", "write_scores"]
 
 
 def cheap(
@@ -101,7 +40,7 @@ def cheap(
     *,
     n: int = 10_000,
     num_decoded: int = 1_000,
-    likelihood: str | Callable[[Array, Array], Array] = "bernoulli",
+    likelihood: Likelihood = "bernoulli",
     batch_size: int = 1024,
 ) -> dict[str, np.ndarray]:
     """What is worth knowing during training, about a second beyond encoding `n` images.
@@ -110,27 +49,186 @@ def cheap(
     reconstruction [K] (of `num_decoded` images from sampled codes), kl_per_latent [K, D],
     mi [K, D, F]; information in nats.
     """
-    rng = metrics.numpy_rng(key)
-    grid = dataset.grid
-    factors = np.stack([rng.randint(size, size=n) for size in grid.sizes], axis=1)
-    index = np.ravel_multi_index(tuple(factors.T), grid.sizes)
-    posterior = represent(encode, dataset, index, batch_size=batch_size)
-    gaps = [metrics.mig(mean, factors) for mean in posterior.mean]
-    costs = [metrics.kl(*leaves) for leaves in zip(posterior.mean, posterior.logvar, strict=True)]
+    rng = m.numpy_rng(key)
+    factors = m.sample_factors(rng, dataset.grid.sizes, n)
+    index = np.ravel_multi_index(tuple(factors.T), dataset.grid.sizes)
+    points, place = np.unique(index, return_inverse=True)
+    known = represent(encode, dataset, points, batch_size=batch_size)
+    mean, logvar = known.mean[:, place], known.logvar[:, place]
+    z = sampled(Posterior(mean=mean, logvar=logvar), rng)[:, :num_decoded]
+    gaps = [m.mig(layer, factors) for layer in mean]
+    costs = [m.kl(*layer) for layer in zip(mean, logvar, strict=True)]
     errors = reconstruction(
-        decode,
-        dataset,
-        index[:num_decoded],
-        sampled(posterior, rng)[:, :num_decoded],
-        likelihood=likelihood,
-        batch_size=batch_size,
+        decode, dataset, index[:num_decoded], z, likelihood=likelihood, batch_size=batch_size
     )
     return {
         "mig": np.array([gap["mig"] for gap in gaps]),
         "mi": np.stack([gap["mi"] for gap in gaps]),
-        "diffusion": np.array([metrics.diffusion(m, factors)["diffusion"] for m in posterior.mean]),
+        "diffusion": np.array([m.diffusion(layer, factors)["diffusion"] for layer in mean]),
         "kl": np.array([cost["kl"] for cost in costs]),
         "kl_per_latent": np.stack([cost["per_latent"] for cost in costs]),
-        "active_units": np.array([metrics.active_units(m)["active_units"] for m in posterior.mean]),
+        "active_units": np.array([m.active_units(layer)["active_units"] for layer in mean]),
         "reconstruction": errors.mean(1),
     }
+
+
+def evaluate(
+    encode: Encode,
+    dataset: Dataset,
+    *,
+    decode: Decode | None = None,
+    likelihood: Likelihood = "bernoulli",
+    metrics: str | Sequence[str] = "cheap",
+    protocol: str = "dlib",
+    layers: str | Sequence[int] = (0,),
+    representations: Sequence[str] = ("mean",),
+    seeds: Sequence[int] = (0, 1, 2),
+    calibrate: bool = True,
+    num_train: int = 10_000,
+    num_test: int = 5_000,
+    num_decoded: int = 2_000,
+    batch_size: int = 1024,
+    progress: bool = True,
+) -> list[Row]:
+    """Scores of an encoder: one row a layer, representation and score.
+
+    Images are encoded once: those of the samples, or the whole grid where FactorVAE and
+    beta-VAE votes or "exact" sums want it and its codes take less than 2 GB. On a larger one
+    those two encode the points that they draw.
+
+    Args:
+      encode: images [B, H, W, C] -> `Posterior` [K, B, D], jitted by the caller.
+      decode: (z [N, D], layer [N]) -> logits; with it reconstruction errors are rows too.
+      metrics: names in `metrics.registry`, "cheap" or "all".
+      protocol: "dlib" has the sample sizes and definitions of published numbers; "exact" sums
+        over the whole factor grid where it can and corrects known faults. A row says which
+        one it holds: sampling metrics have only the former.
+      layers: "all" or layer numbers.
+      representations: of "mean" and "sampled" (one sample z of each posterior).
+      seeds: evaluation seeds; each draws its own sample and votes. Costly metrics (DCI,
+        downstream) run on the first.
+      calibrate: also score a noise code (floor) and a perfect code (ceiling) of the same D on
+        the same sample, on the first seed.
+      num_train, num_test: images of a sample.
+      num_decoded: images whose reconstruction is measured.
+
+    Returns:
+      Rows {layer, representation, protocol, metric, value, low, high (95 % interval of the
+      mean over seeds, None for one seed), values, floor, ceiling, better, num_samples,
+      latent_dim}, and the first seed's per_factor, per_latent and matrices.
+
+    Raises:
+      ValueError: for unknown names, layers or protocols, NaN codes, and for "exact" on a grid
+        that is too large to encode whole.
+    """
+    chosen = resolve(metrics)
+    check_protocol(protocol)
+    for name in representations:
+        if name not in REPRESENTATIONS:
+            raise fg.unknown("representation", name, REPRESENTATIONS)
+    num_layers, dim = code_shape(encode, dataset)
+    numbers = _layer_numbers(layers, num_layers)
+    small = fits(dataset.grid, num_layers, dim)
+    if protocol == "exact" and not small:
+        raise ValueError(
+            f"got {num_layers} x {dim} latents of {fg.num_images(dataset.grid):,} images, expected "
+            'less than 2 GB for protocol="exact"; use protocol="dlib"'
+        )
+    samples = [draw_sample(dataset.grid, seed, num_train, num_test) for seed in seeds]
+    points = np.unique(np.concatenate([part for sample in samples for part in sample[1:]]))
+    if small and (protocol == "exact" or {"factor_vae", "beta_vae"} & set(chosen)):
+        points = np.arange(fg.num_images(dataset.grid))
+    views = encoded_views(
+        encode,
+        dataset,
+        points,
+        numbers,
+        representations,
+        seed=seeds[0],
+        batch_size=batch_size,
+        progress=progress,
+    )
+    bounding = bounding_views(dataset.grid, dim, points) if calibrate else {}
+    if progress and "dci" in chosen:
+        codes = len(views) + len(bounding)
+        seconds = codes * m.dci_seconds(num_train, dim, dataset.grid.sizes)
+        print(f"DCI of {codes} codes: about {seconds:.0f} s of boosted trees", file=sys.stderr)
+
+    rows: list[Row] = []
+    for name in _bar(chosen, progress):
+        rows += _score(name, views, bounding, samples, protocol)
+    if decode is not None:
+        index = samples[0].train[:num_decoded]
+        for representation in representations:
+            z = np.stack([views[layer, representation].table.lookup(index) for layer in numbers])
+            errors = reconstruction(
+                decode,
+                dataset,
+                index,
+                z,
+                layers=numbers,
+                likelihood=likelihood,
+                batch_size=batch_size,
+                progress=progress,
+            )
+            for layer, error in zip(numbers, errors.mean(1), strict=True):
+                label = {"layer": layer, "representation": representation, "latent_dim": dim}
+                result = {"reconstruction": error, "protocol": "dlib", "num_samples": len(index)}
+                names = {"reconstruction": "reconstruction"}
+                rows += make_rows(label, names, [result], lower=names)
+    return rows
+
+
+def _score(
+    name: str,
+    views: Mapping[tuple[int, str], View],
+    bounding: Mapping[str, View],
+    samples: Sequence[Sample],
+    protocol: str,
+) -> list[Row]:
+    """The rows of one metric: all layers and representations, with their floor and ceiling."""
+    metric = METRICS[name]
+    if metric.costly or (protocol == "exact" and metric.exact == "grid"):
+        samples = samples[:1]
+    rows: list[Row] = []
+    bounds = None
+    for (layer, representation), view in views.items():
+        if metric.posterior and representation != "mean":
+            continue
+        label = {"layer": layer, "representation": representation}
+        label["latent_dim"] = view.table.codes.shape[1]
+        try:
+            if bounds is None:
+                bounds = {
+                    bound: metric.run(inputs(metric, formula, samples[0], protocol))
+                    for bound, formula in bounding.items()
+                    if metric.calibrated
+                }
+            results = [metric.run(inputs(metric, view, s, protocol)) for s in samples]
+        except ValueError as error:  # this score is not defined for this data set
+            rows.append({**label, "metric": name, "protocol": protocol, "value": None})
+            rows[-1]["note"] = str(error)
+        else:
+            kinds = {"lower": metric.lower, "facts": metric.facts}
+            rows += make_rows(label, metric.scores, results, bounds=bounds, **kinds)
+    return rows
+
+
+def _layer_numbers(layers: str | Sequence[int], num_layers: int) -> list[int]:
+    if layers == "all":
+        return list(range(num_layers))
+    if isinstance(layers, str) or not layers or not set(layers) <= set(range(num_layers)):
+        raise ValueError(
+            f'got layers={layers!r}, expected "all" or numbers from 0 to {num_layers - 1}; '
+            "choose some of these"
+        )
+    return list(layers)
+
+
+def _bar(names: Iterable[str], progress: bool) -> Iterator[str]:
+    from tqdm import tqdm
+
+    with tqdm(list(names), desc="scoring", unit="metric", disable=not progress) as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            yield name

@@ -11,7 +11,7 @@ import numpy as np
 from devae_jax.metrics.inputs import Labels, check, check_protocol
 
 BINS = 20
-KNOWN = 0.01  # of a factor's entropy: less information than this is noise
+KNOWN = 0.01  # of a factor's entropy: less information than this does not count
 
 
 class Information(NamedTuple):
@@ -20,18 +20,20 @@ class Information(NamedTuple):
     mi: I(z_j; y_k), [D, F]
     codes: H(z_j) of the binned latents, [D]
     factors: H(y_k), [F]
-    bias: what `mi` is expected to read for independent variables, [D, F]
+    bias, noise: mean and standard deviation of what `mi` reads for independent variables
+        (2 N mi is then chi-squared), [D, F]
     """
 
     mi: np.ndarray
     codes: np.ndarray
     factors: np.ndarray
     bias: np.ndarray
+    noise: np.ndarray
 
     def known(self) -> np.ndarray:
-        """Information less its bias, and 0 where that is under 1 % of the factor's entropy."""
+        """Information less its bias; 0 under 1 % of the factor's entropy, or within the noise."""
         excess = self.mi - self.bias
-        return np.where(excess > KNOWN * self.factors, excess, 0.0)
+        return np.where(excess > np.maximum(KNOWN * self.factors, 4 * self.noise), excess, 0.0)
 
 
 def bin_codes(codes: np.ndarray, bins: int = BINS) -> np.ndarray:
@@ -69,8 +71,9 @@ def information(codes: np.ndarray, labels: Labels, bins: int = BINS) -> Informat
         for j, code in enumerate(binned.T):
             joint[j, k] = entropy(np.bincount(code * size + factor, minlength=bins * size))
     mi = np.maximum(code_entropy[:, None] + factor_entropy - joint, 0.0)
-    bias = (occupied[:, None] - 1) * (sizes - 1) / (2 * len(codes))
-    return Information(mi, code_entropy, factor_entropy, bias)
+    free = (occupied[:, None] - 1) * (sizes - 1)
+    bias, noise = free / (2 * len(codes)), np.sqrt(2 * free) / (2 * len(codes))
+    return Information(mi, code_entropy, factor_entropy, bias, noise)
 
 
 def bins_for(protocol: str, labels: Labels) -> int:
