@@ -128,7 +128,7 @@ METRICS: dict[str, Metric] = {
     "downstream": _downstream("logistic"),
     "dci": _dci("boosted"),
     "diffusion": Metric(
-        _of_codes(gaps.diffusion), _same("diffusion"), exact="grid", better="lower"
+        _of_codes(gaps.diffusion), _same("diffusion"), exact="grid", lower=("diffusion",)
     ),
     "unsupervised": Metric(
         _of_codes(independence.unsupervised), _same(*UNSUPERVISED), exact="grid", lower=UNSUPERVISED
