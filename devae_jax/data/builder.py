@@ -58,7 +58,11 @@ class Rendered(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
         for factor, kept in zip(MODULES[self.name].GRID.names, self._kept.values, strict=True):
             features[f"label_{factor}"] = tfds.features.ClassLabel(num_classes=len(kept))
             features[f"value_{factor}"] = tfds.features.Scalar(np.float32)
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=MODULES[self.name].__doc__,
+            features=tfds.features.FeaturesDict(features),
+        )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         del dl_manager

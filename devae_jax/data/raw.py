@@ -1,5 +1,6 @@
 """Readers of the published files of dSprites and Shapes3D: HDF5, npz and tfds."""
 
+import contextlib
 import hashlib
 import os
 import zipfile
@@ -82,38 +83,39 @@ def from_tfds(name: str, tfds_dir: str | os.PathLike | None = None) -> Raw:
 
     builder = tfds.builder(name, data_dir=tfds_dir)
     if builder.is_prepared():
-        return from_records(name, builder)
-    downloads = tfds.download.DownloadManager(
-        download_dir=Path(builder.data_path).parents[1] / "downloads",
+        with contextlib.suppress(NotImplementedError):  # TFRecord: use the file it came from
+            return from_records(name, builder)
+    downloads = Path(builder.data_dir_root) / "downloads"
+    manager = tfds.download.DownloadManager(
+        download_dir=downloads,
+        manual_dir=downloads / "manual",
         url_infos=builder.url_infos,
+        dataset_name=name,
         force_checksums_validation=True,
     )
     (url,) = builder.url_infos
     try:
-        return read(downloads.download(url))
-    except Exception as error:
+        path = manager.download(url)
+    except Exception as error:  # of the network, the server, the disk or the checksum
         raise ValueError(
             f"got {type(error).__name__} from {url} ({error}), expected the published file; "
             "download it by other means and pass --from=FILE"
         ) from error
+    return read(path)
 
 
 def from_records(name: str, builder: Any) -> Raw:
-    """A data set that tfds has prepared, with the stock builder's feature names."""
+    """A data set that tfds has prepared as ArrayRecord, with the stock feature names."""
     import tensorflow_datasets as tfds
 
+    labels = builder.as_data_source("train", decoders={"image": tfds.decode.SkipDecoding()})
+    images = builder.as_data_source("train")
     keys = [f"label_{factor}" for factor in KINDS[name].grid.names]
-    try:
-        labels = builder.as_data_source("train", decoders={"image": tfds.decode.SkipDecoding()})
-        images = builder.as_data_source("train")
-    except NotImplementedError as error:
-        raise ValueError(
-            f"got {name} prepared in a format that needs TensorFlow to read, expected "
-            "file_format='array_record'; prepare it so, or pass --from=FILE"
-        ) from error
     columns = [[int(record[key]) for key in keys] for record in labels]
     return Raw(
         name,
         np.array(columns),
-        lambda a, b: np.stack([record["image"] for record in images.__getitems__(range(a, b))]),
+        lambda start, stop: np.stack(
+            [record["image"] for record in images.__getitems__(range(start, stop))]
+        ),
     )

@@ -105,8 +105,18 @@ def test_from_tfds_records(small, cache_dir, tmp_path):
     assert set(made.info.features) == {"image"} | {
         f"{kind}_{factor}" for kind in ("label", "value") for factor in stock
     }
-    records = raw.from_records(name, made)
-    real.prepare(records, data_dir=tmp_path, any_grid=True, progress=False)
+    # The files of the stock builder, prepared elsewhere, differ in name and version only.
+    folder = tmp_path / name / "2.0.0"
+    made.data_path.parent.rename(folder.parent)
+    (folder.parent / "1.0.0").rename(folder)
+    for file in list(folder.iterdir()):
+        if file.suffix == ".json":
+            text = file.read_text().replace(RENDERED[name], name)
+            file.write_text(text.replace("1.0.0", "2.0.0"))
+        file.rename(folder / file.name.replace(RENDERED[name], name))
+    found = raw.from_tfds(name, tmp_path)
+    assert (np.diff(found.labels, axis=0) < 0).any()  # tfds shuffles
+    real.prepare(found, data_dir=tmp_path, any_grid=True, progress=False)
     assert_loads_as(small, tmp_path)
 
 
@@ -123,7 +133,7 @@ def test_stock_builder_downloads_a_verified_file(small, tmp_path, monkeypatch):
         return path
 
     monkeypatch.setattr(tfds.download.DownloadManager, "download", download)
-    with pytest.raises(ValueError, match="pass --from=FILE"):
+    with pytest.raises(ValueError, match="the published"):
         raw.from_tfds(name, tmp_path / "tfds")
     kind = real.KINDS[name]
     sha256 = cache.hashlib.sha256(path.read_bytes()).hexdigest()
@@ -132,6 +142,9 @@ def test_stock_builder_downloads_a_verified_file(small, tmp_path, monkeypatch):
     found = raw.from_tfds(name, tmp_path / "tfds")
     assert found.name == name and len(found.labels) == len(images)
     assert len(set(fetched)) == 1
+    monkeypatch.setattr(tfds.download.DownloadManager, "download", lambda self, url: 1 / 0)
+    with pytest.raises(ValueError, match=r"ZeroDivisionError from http.* pass --from=FILE"):
+        raw.from_tfds(name, tmp_path / "tfds")
 
 
 def test_bad_files(small, tmp_path):
