@@ -1,5 +1,7 @@
 """The density-ratio term: two players, one gradient."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +23,11 @@ def term(gamma=1.0, **options):
     return density_ratio(discriminator=discriminator, width=16, depth=2, gamma=gamma, **options)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def start(num_layers=1):
+    return term().init(jax.random.key(1), 2, num_layers)[0]
+
+
 def correlated(key, batch, rho):
     x = jax.random.normal(key, (batch, 2))
     return jnp.stack([x[:, 0], rho * x[:, 0] + np.sqrt(1 - rho**2) * x[:, 1]], axis=-1)[None]
@@ -30,7 +37,7 @@ def correlated(key, batch, rho):
 def test_each_player_sees_its_own_loss_only(second_batch):
     """Scaling gamma scales the codes' gradient and leaves the discriminator's alone."""
     z = correlated(jax.random.key(0), 32, 0.9)
-    params, _ = term().init(jax.random.key(1), 2, 1)
+    params = start()
 
     @jax.jit
     def grads(gamma):
@@ -54,14 +61,16 @@ def test_second_half_is_only_permuted():
     """With a second batch the codes' gradient comes from the first half alone."""
     z = correlated(jax.random.key(0), 32, 0.9)
     one = term(second_batch=True)
-    params, _ = one.init(jax.random.key(1), 2, 1)
-    grad = jax.grad(lambda z: one.apply(params, {}, make_latents(z), jax.random.key(2), 0)[0][0])(z)
+    params = start()
+    grad = jax.jit(
+        jax.grad(lambda z: one.apply(params, {}, make_latents(z), jax.random.key(2), 0)[0][0])
+    )(z)
     assert np.any(grad[:, :16])
     assert not np.any(grad[:, 16:])
 
 
 def test_layers_have_their_own_discriminators():
-    params, _ = term().init(jax.random.key(1), 2, 3)
+    params = start(3)
     kernels = params["Dense_0"]["kernel"]
     assert kernels.shape == (3, 2, 16)
     assert not np.allclose(kernels[0], kernels[1])
@@ -70,7 +79,7 @@ def test_layers_have_their_own_discriminators():
 def test_trained_discriminator_finds_the_tc_of_a_gaussian():
     rho, true = 0.9, -0.5 * np.log(1 - 0.9**2)
     one, adam = density_ratio(discriminator=discriminator, width=64, depth=2), optax.adam(3e-3)
-    params, _ = one.init(jax.random.key(0), 2, 1)
+    params, _ = jax.jit(lambda: one.init(jax.random.key(0), 2, 1))()
 
     def step(state, key):
         params, opt_state = state

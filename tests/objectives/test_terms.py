@@ -52,7 +52,8 @@ def test_traced_once_with_constant_state(name, num_layers=3):
         return grads, *aux
 
     step = jax.jit(step)
-    params, carry = TERMS[name](**static, **hyper).init(jax.random.key(0), DIM, num_layers)
+    init = jax.jit(lambda: TERMS[name](**static, **hyper).init(jax.random.key(0), DIM, num_layers))
+    params, carry = init()
     first = jax.tree.map(lambda x: (x.shape, x.dtype), carry)
     keys = None
     for t in range(3):

@@ -1,0 +1,140 @@
+"""InfoGAN: codes that a critic can read off generated images."""
+
+import difflib
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from devae_jax import rng
+from devae_jax.objectives import gaussian
+from devae_jax.types import Array, Objective, Positive, Posterior, Scalar
+
+
+class Game(NamedTuple):
+    """What the players minimise, from scores [B].
+
+    critic(real, fake) -> scalar;  generator(fake) -> scalar
+    penalised: whether the critic's slope is held at one
+    """
+
+    critic: Callable[[Array, Array], Array]
+    generator: Callable[[Array], Array]
+    penalised: bool
+
+
+VARIANTS = {
+    # Gulrajani et al. 2017, Algorithm 1.
+    "wasserstein_gp": Game(
+        critic=lambda real, fake: fake.mean() - real.mean(),
+        generator=lambda fake: -fake.mean(),
+        penalised=True,
+    ),
+    # Goodfellow et al. 2014, with the non-saturating loss of its Section 3.
+    "minimax": Game(
+        critic=lambda real, fake: jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean(),
+        generator=lambda fake: jax.nn.softplus(-fake).mean(),
+        penalised=False,
+    ),
+}
+
+
+def infogan(
+    model: Any,
+    *,
+    variant: str = "wasserstein_gp",
+    information: Scalar = 1.0,  # type: ignore[assignment]
+    gradient_penalty: Scalar = 10.0,  # type: ignore[assignment]
+    critic_steps: Positive = 1.0,  # type: ignore[assignment]
+    axis_name: str | None = None,
+) -> Objective:
+    """A game between generator and critic, plus a bound on the mutual information of codes.
+
+        critic:     V_C + gradient_penalty E(|grad_x C(x)| - 1)^2 - information E log Q(c|x)
+        generator:  V_G - information E log Q(c|x)
+
+    Chen et al. 2016, Eq. 6. Codes and noise are N(0, I) (uniform in the paper), so that a
+    code means the same here as a latent of a VAE; Q is a Gaussian that shares the critic's
+    trunk. One gradient serves both players: each sees the other through stop_gradient, and
+    the critic's loss enters as loss - sg(loss), so that `loss` reports the generator's.
+    Players move simultaneously; with critic_steps = n the generator moves every n-th step.
+
+    Args:
+      model: see `models.gan`.
+      variant: "wasserstein_gp" (default) or "minimax" with the non-saturating generator,
+        which has no gradient penalty.
+      information: weight of the information bound, nats.
+      gradient_penalty: weight of the penalty.
+      critic_steps: critic updates for each of the generator's.
+      axis_name: mapped axis over which the batch is split; codes are drawn for the global
+        batch.
+
+    Raises:
+      ValueError: unknown variant.
+    """
+    if variant not in VARIANTS:
+        close = difflib.get_close_matches(str(variant), VARIANTS, 1, 0)[0]
+        raise ValueError(
+            f"got variant={variant!r}, expected one of {', '.join(VARIANTS)}; "
+            f"did you mean {close!r}?"
+        )
+    game = VARIANTS[variant]
+
+    def draw(sampler, key, shape):
+        """Random numbers [b, ...] for this device's part of the global batch."""
+        if axis_name is None:
+            return sampler(key, shape)
+        shards, index = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
+        drawn = sampler(key, (shards * shape[0], *shape[1:]))
+        return jax.lax.dynamic_slice_in_dim(drawn, index * shape[0], shape[0])
+
+    def loss(params, carry, images, key, step):
+        batch = images.shape[0]
+        codes = draw(jax.random.normal, rng.stream(key, "codes"), (batch, model.latent_dim))
+        noise = draw(jax.random.normal, rng.stream(key, "noise"), (batch, model.noise_dim))
+        fake = jax.nn.sigmoid(model.generate(params["generator"], codes, noise))
+
+        score, posterior = model.criticise(jax.lax.stop_gradient(params["critic"]), fake)
+        generator_loss = game.generator(score) - information * _log_q(posterior, codes)
+
+        fake = jax.lax.stop_gradient(fake)
+        scores, posterior = model.criticise(params["critic"], jnp.concatenate([images, fake]))
+        real_score, fake_score = jnp.split(scores, 2)
+        log_q = _log_q(jax.tree.map(lambda leaf: leaf[:, batch:], posterior), codes)
+        critic_loss = game.critic(real_score, fake_score) - information * log_q
+        entropy = 0.5 * math.log(2.0 * math.pi * math.e) * model.latent_dim
+        metrics = {"information": entropy + log_q, "score_gap": (real_score - fake_score).mean()}
+        if game.penalised:
+            mix = draw(jax.random.uniform, rng.stream(key, "mix"), (batch, 1, 1, 1))
+            between = mix * images + (1.0 - mix) * fake
+            slope = jnp.sqrt(_slope_squared(model, params["critic"], between) + 1e-12)
+            penalty = jnp.square(slope - 1.0).mean()
+            critic_loss += gradient_penalty * penalty
+            metrics["gradient_penalty"] = penalty
+
+        metrics |= {"loss/generator": generator_loss, "loss/critic": critic_loss}
+        total = generator_loss + critic_loss - jax.lax.stop_gradient(critic_loss)
+        return total, (carry, metrics | {"loss": total})
+
+    def encode(params, carry, images, step):
+        return model.encode(params, carry, images, step=step, train=False)[0]
+
+    def trainable(params, step):
+        turn = (step + 1) % jnp.maximum(jnp.round(critic_steps), 1.0) < 1.0
+        return {"generator": turn.astype(jnp.float32), "critic": 1.0}
+
+    return Objective(model.init, loss, encode, model.decode, trainable)
+
+
+def _log_q(posterior: Posterior, codes: Array) -> Array:
+    """Mean log density of the codes under the critic's posterior, nats."""
+    log_q = gaussian.log_density(codes, posterior.mean[0], posterior.logvar[0])
+    return log_q.sum(axis=-1).mean()
+
+
+def _slope_squared(model: Any, params: Any, images: Array) -> Array:
+    """Squared norm of the score's gradient at each image, [B]."""
+    gradient = jax.grad(lambda x: model.criticise(params, x)[0].sum())(images)
+    return jnp.square(gradient).sum(axis=(1, 2, 3))

@@ -1,0 +1,132 @@
+"""InfoGAN: the game's gradients, its penalty, its model-like face."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import PartitionSpec
+
+from devae_jax.models.gan import gan
+from devae_jax.objectives.infogan import VARIANTS, infogan
+from devae_jax.types import Posterior
+
+MODEL = gan(image_shape=(8, 8, 1), latent_dim=3, noise_dim=2, width=4)
+
+
+@pytest.fixture(scope="module")
+def start():
+    images = jax.random.uniform(jax.random.key(1), (8, 8, 8, 1))
+    return jax.jit(MODEL.init)(jax.random.key(0), images)[0], images
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def compiled(variant, hyper, params, images):
+    loss = infogan(MODEL, variant=variant, **hyper).loss
+    return jax.grad(loss, has_aux=True)(params, {}, images, jax.random.key(2), 0)
+
+
+def grads_of(start, variant="wasserstein_gp", gradient_penalty=10.0, information=1.0):
+    hyper = {"gradient_penalty": gradient_penalty, "information": information}
+    return compiled(variant, jax.tree.map(jnp.float32, hyper), *start)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_both_players_learn_and_the_loss_is_the_generators(start, variant):
+    grads, (_, metrics) = grads_of(start, variant)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+    assert all(optax.global_norm(grads[player]) > 0 for player in ("generator", "critic"))
+    np.testing.assert_allclose(metrics["loss"], metrics["loss/generator"], rtol=1e-6)
+    assert ("gradient_penalty" in metrics) == (variant == "wasserstein_gp")
+
+
+def test_the_critics_penalty_leaves_the_generator_alone(start):
+    one, _ = grads_of(start, gradient_penalty=1.0)
+    ten, _ = grads_of(start, gradient_penalty=10.0)
+    for a, b in zip(*map(jax.tree.leaves, (one["generator"], ten["generator"])), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    assert optax.global_norm(ten["critic"]) > 2 * optax.global_norm(one["critic"])
+
+
+def test_players_pull_the_score_in_opposite_directions(start):
+    """Descending its own gradient, the critic widens the gap of scores, the generator closes it."""
+    params, images = start
+    grads, (_, before) = grads_of(start, gradient_penalty=0.0, information=0.0)
+    for player, sign in (("critic", 1), ("generator", -1)):
+        moved = jax.tree.map(lambda p, g: p - 0.01 * g, params[player], grads[player])
+        _, (_, after) = grads_of(
+            (params | {player: moved}, images), gradient_penalty=0.0, information=0.0
+        )
+        assert sign * (after["score_gap"] - before["score_gap"]) > 0
+
+
+def test_penalty_of_a_linear_critic(start):
+    """C(x) = w x has slope |w| everywhere: the penalty is (|w| - 1)^2."""
+    _, images = start
+    zeros = jnp.zeros((1, 8, 3))
+    linear = MODEL._replace(
+        criticise=lambda w, x: (
+            (x * w[None]).sum(axis=(1, 2, 3)),
+            Posterior(mean=zeros[:, :1].repeat(len(x), 1), logvar=zeros[:, :1].repeat(len(x), 1)),
+        )
+    )
+    w = jax.random.normal(jax.random.key(3), (8, 8, 1))
+    params = {"generator": start[0]["generator"], "critic": w}
+    loss = jax.jit(infogan(linear).loss)
+    _, (_, metrics) = loss(params, {}, images, jax.random.key(2), 0)
+    expected = (np.linalg.norm(w) - 1) ** 2
+    np.testing.assert_allclose(metrics["gradient_penalty"], expected, rtol=1e-5)
+
+
+def test_it_evaluates_like_a_model_of_one_layer(start):
+    params, images = start
+    objective = infogan(MODEL)
+    posterior = objective.encode(params, {}, images, 0)
+    assert posterior.mean.shape == posterior.logvar.shape == (1, 8, 3)
+    logits = objective.decode(params, posterior.mean[0], jnp.zeros(8, jnp.int32))
+    assert logits.shape == images.shape
+
+
+def test_the_generator_moves_every_nth_step(start):
+    params, _ = start
+    trainable = infogan(MODEL, critic_steps=jnp.float32(3)).trainable
+    turns = [float(trainable(params, jnp.int32(t))["generator"]) for t in range(7)]
+    assert turns == [0, 0, 1, 0, 0, 1, 0]
+    assert trainable(params, jnp.int32(0))["critic"] == 1
+
+
+def test_results_do_not_depend_on_the_device_count(start):
+    params, images = start
+    key = jax.random.key(2)
+
+    def grads(images):
+        loss = infogan(MODEL, axis_name="data").loss
+        grads, (_, metrics) = jax.grad(loss, has_aux=True)(params, {}, images, key, 0)
+        return jax.lax.pmean((grads, ({}, metrics)), "data")
+
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.shard_map(
+        grads,
+        mesh=mesh,
+        in_specs=PartitionSpec("data"),
+        out_specs=PartitionSpec(),
+        check_vma=False,
+    )
+    whole, parts = compiled("wasserstein_gp", {}, params, images), jax.jit(split)(images)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"image_shape": (20, 20, 1)}, {"num_layers": 2}, {"noise_dim": 0}, {"latent_dim": 0}]
+)
+def test_bad_sizes(bad):
+    with pytest.raises(ValueError, match="expected"):
+        gan(**({"image_shape": (8, 8, 1), "latent_dim": 3} | bad))
+
+
+def test_unknown_variant():
+    with pytest.raises(ValueError, match="minimax"):
+        infogan(MODEL, variant="minmax")
