@@ -9,6 +9,7 @@ import numpy as np
 from devae_jax.data.factors import unknown
 from devae_jax.metrics.gaps import top_two
 from devae_jax.metrics.inputs import check_protocol, check_split, numpy_rng, quiet, spread
+from devae_jax.metrics.svm import fit_lines
 
 
 def sap(codes: Any, factors: Any, codes_test: Any, factors_test: Any) -> dict[str, Any]:
@@ -26,18 +27,17 @@ def sap(codes: Any, factors: Any, codes_test: Any, factors_test: Any) -> dict[st
     Source: Kumar et al. 2018, "Variational inference of disentangled latent concepts",
     section 3.
     """
-    from sklearn.svm import LinearSVC
-
     split = check_split(codes, factors, codes_test, factors_test)
     some, shape = split.labels.varying, (split.codes.shape[1], len(split.labels.sizes))
     accuracy = np.zeros(shape)
     for j in range(shape[0]):
-        train, test = split.codes[:, j : j + 1], split.codes_test[:, j : j + 1]
         for k in some:
-            with quiet():
-                model = LinearSVC(C=0.01, class_weight="balanced")
-                model.fit(train, split.labels.values[:, k])
-            accuracy[j, k] = np.mean(model.predict(test) == split.labels_test[:, k])
+            lines = fit_lines(
+                split.codes[:, j], split.labels.values[:, k], int(split.labels.sizes[k])
+            )
+            accuracy[j, k] = np.mean(
+                lines.predict(split.codes_test[:, j]) == split.labels_test[:, k]
+            )
     raw = split.labels.raw[:, some].astype(np.float64)
     raw = (raw - raw.mean(0)) / raw.std(0)
     alive = split.codes.var(0, ddof=1, dtype=np.float64) > 1e-12
