@@ -89,8 +89,8 @@ def permute(key: Array, index: Array, n: int) -> Array:
     def network(x: Array) -> Array:
         left, right = jnp.divmod(x, jnp.uint32(b))  # left < a, right < b
         for i in range(0, ROUNDS, 2):
-            left = (left + _mix(right ^ salts[i]) % a) % a
-            right = (right + _mix(left ^ salts[i + 1]) % b) % b
+            left = (left + mix(right ^ salts[i]) % a) % a
+            right = (right + mix(left ^ salts[i + 1]) % b) % b
         return left * b + right
 
     def walk(x: Array) -> Array:
@@ -100,8 +100,8 @@ def permute(key: Array, index: Array, n: int) -> Array:
     return jax.lax.while_loop(lambda x: (x >= n).any(), walk, start).astype(jnp.int32)
 
 
-def _mix(x: Array) -> Array:
-    """A bijection of uint32 whose output bits depend on all input bits (MurmurHash3)."""
+def mix(x: Array) -> Array:
+    """A bijection of uint32 whose output bits each depend on all input bits (MurmurHash3)."""
     for shift, multiplier in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         x = (x ^ (x >> shift)) * jnp.uint32(multiplier)
     return x ^ (x >> 16)

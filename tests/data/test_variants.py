@@ -47,6 +47,10 @@ def test_noise_stays_off_the_sprite():
     black = np.broadcast_to(images == 0, noise.shape)
     assert (noise[white] == 1).all()
     assert abs(noise[black].mean() - 0.5) < 0.01 and abs(noise[black].var() - 1 / 12) < 0.01
+    corners = noise[:, :2, :2].reshape(len(noise), -1)  # always black
+    between_pixels, between_images = np.corrcoef(corners.T), np.corrcoef(corners)
+    assert np.abs(between_pixels - np.eye(12)).max() < 0.5
+    assert abs((between_images - np.eye(len(noise))).mean()) < 0.02
 
 
 def test_an_image_does_not_depend_on_its_batch():
