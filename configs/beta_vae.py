@@ -15,10 +15,10 @@ from configs import base, variants
 def get_config(arg: str = ""):
     config = base.get_config()
     config.method = "beta_vae"
-    config.objective.terms = {"kl": {"kind": "pressure", "betas": 6.0}}
+    config.objective.terms = {"kl": {"kind": "pressure", "betas": (6.0,)}}
     return variants.apply(config, arg, vae=vae)
 
 
 def vae(config):
     config.method = "vae"
-    config.objective.terms.kl.betas = 1.0
+    config.objective.terms.kl.betas = (1.0,)

@@ -9,7 +9,10 @@ Variants (`configs/devae.py:shapes3d`, several joined by commas):
   shapes3d  summed squared error on shapes3d_like
   capacity  the capacity form of the bottleneck, gamma * |KL_i - C_i|
   sampled   one layer a mini-batch (Algorithm 1) instead of the sum of all
+  single, parallel, linear  the ablations of Table 2: one latent space under the mean pressure,
+            a head for each layer, an arbitrary linear map between layers
   cpu       about an hour on two CPU cores
+  toy       seconds, to try it
 
 Published (Table 3, 10 seeds, 300,000 steps): dSprites MIG .35 +- .02, reconstruction
 51.99 +- 26.99; Shapes3D MIG .57 +- .01, reconstruction 43.24 +- 11.41.
@@ -24,7 +27,15 @@ def get_config(arg: str = ""):
     config.model.num_layers = 3
     config.model.latents = "dit"
     config.objective.terms = {"kl": {"kind": "pressure", "betas": (1.0, 10.0, 40.0)}}
-    return variants.apply(config, arg, capacity=capacity, sampled=sampled)
+    return variants.apply(
+        config,
+        arg,
+        capacity=capacity,
+        sampled=sampled,
+        single=single,
+        parallel=parallel,
+        linear=linear,
+    )
 
 
 def capacity(config):
@@ -35,3 +46,21 @@ def capacity(config):
 
 def sampled(config):
     config.objective.layers = "sampled"
+
+
+def single(config):
+    """The sum of the three objectives over one shared space is one with beta = 51 / 3."""
+    config.method = "devae_single"
+    config.model.num_layers = 1
+    config.model.latents = "single"
+    config.objective.terms.kl.betas = (17.0,)
+
+
+def parallel(config):
+    config.method = "devae_parallel"
+    config.model.latents = "parallel"
+
+
+def linear(config):
+    config.method = "devae_linear"
+    config.model.latents = "linear"

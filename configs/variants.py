@@ -25,7 +25,8 @@ def toy(config: ConfigDict) -> None:
     config.data.name = "toy"
     config.data.image_size = 16
     config.batch_size = 16
-    config.model.encoder = config.model.decoder = "mlp"
+    if "encoder" in config.model:
+        config.model.encoder = config.model.decoder = "mlp"
     config.model.width = 32
     config.model.latent_dim = 4
     config.steps = 300

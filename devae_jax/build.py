@@ -16,6 +16,7 @@ from devae_jax import data, optim
 from devae_jax.data import ondevice
 from devae_jax.hyper import lookup, nearest, split
 from devae_jax.models import MODELS
+from devae_jax.models.discriminator import discriminator
 from devae_jax.objectives import OBJECTIVES, TERMS
 from devae_jax.objectives.likelihood import LIKELIHOODS
 from devae_jax.train.step import Hparams, Program, init
@@ -73,7 +74,7 @@ def check_run(config: ConfigDict) -> None:
 def _split_all(config: ConfigDict) -> dict[str, Any]:
     """(static, numbers) of every factory that the config names, by owner."""
     model, objective = config.model.to_dict(), config.objective.to_dict()
-    num_layers, any_order = model["num_layers"], objective.pop("any_order")
+    num_layers, any_order = model.get("num_layers", 1), objective.pop("any_order")
     shared = {"num_layers": num_layers, "any_order": any_order}
     model_factory = lookup(MODELS, model.pop("name"), "model.name")
     parts = {
@@ -93,7 +94,7 @@ def _split_all(config: ConfigDict) -> dict[str, Any]:
             raise ValueError(f"got {where}={options!r}, expected a dict with a `kind`; fix it")
         term = lookup(TERMS, options.pop("kind"), f"{where}.kind")
         options = {k: v for k, v in options.items() if v is not None}
-        filled = ("dataset_size",) if "dataset_size" not in options else ()
+        filled = [given for given in _TERM_CONTEXT if given not in options]
         parts[f"terms.{name}"] = split(term, options, where, provided=filled, **shared)
     optimizer = config.optimizer.to_dict()
     players = optimizer.pop("players")
@@ -104,7 +105,8 @@ def _split_all(config: ConfigDict) -> dict[str, Any]:
     return parts
 
 
-# What an objective may ask for by the name of its argument.
+# What a term or an objective may ask for by the name of its argument.
+_TERM_CONTEXT = ("dataset_size", "discriminator")
 _CONTEXT = (
     "model",
     "terms",
@@ -140,7 +142,7 @@ def program(config: ConfigDict, dataset: Dataset) -> Program:
             return {
                 name: kind(
                     **(
-                        _fill(kind, dataset_size=source.size)
+                        _fill(kind, dataset_size=source.size, discriminator=discriminator)
                         | static[f"terms.{name}"]
                         | hparams[f"terms.{name}"]
                     )
@@ -154,7 +156,7 @@ def program(config: ConfigDict, dataset: Dataset) -> Program:
             "likelihood": lambda: LIKELIHOODS[config.objective.likelihood],
             "image_shape": lambda: dataset.image_shape,
             "latent_dim": lambda: config.model.latent_dim,
-            "num_layers": lambda: config.model.num_layers,
+            "num_layers": lambda: config.model.get("num_layers", 1),
             "axis_name": lambda: axis_name,
         }
         wanted = inspect.signature(objective_factory).parameters

@@ -1,9 +1,10 @@
 """Encoder-decoder models: bundles of pure functions, see `types.Model`."""
 
+from devae_jax.models.gan import gan
 from devae_jax.models.latents import LATENTS
 from devae_jax.models.networks import DECODERS, ENCODERS
 from devae_jax.models.vae import vae
 
-MODELS = {"vae": vae}
+MODELS = {"vae": vae, "gan": gan}
 
 __all__ = ["DECODERS", "ENCODERS", "LATENTS", "MODELS", "vae"]

@@ -107,9 +107,7 @@ def elbo(
     def _reconstruct(params, z, layer, images):
         """[L] reconstruction errors of samples z [L, B, D] of layers [L]: one decoder call."""
         num, batch, _ = z.shape
-        logits = model.decode(
-            params["model"], z.reshape(num * batch, -1), jnp.repeat(layer, batch)
-        )
+        logits = model.decode(params["model"], z.reshape(num * batch, -1), jnp.repeat(layer, batch))
         tiled = jnp.broadcast_to(images[None], (num, *images.shape)).reshape(logits.shape)
         return likelihood(logits, tiled).reshape(num, batch).mean(axis=1)
 
@@ -121,7 +119,7 @@ def elbo(
         return model.decode(params["model"], z, layer)
 
     def trainable(params, step):
-        return {name: 1.0 for name in params} | {"model": model.trainable(params["model"], step)}
+        return dict.fromkeys(params, 1.0) | {"model": model.trainable(params["model"], step)}
 
     return Objective(init, loss, encode, decode, trainable)
 

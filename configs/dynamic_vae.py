@@ -1,0 +1,23 @@
+"""DynamicVAE: an incremental PI controller lowers beta from a high start.
+
+Shao et al., "DynamicVAE: Decoupling reconstruction error and disentangled representation
+learning", arXiv:2009.06795.
+
+    python launch/train.py --config=configs/dynamic_vae.py --workdir=runs/dynamic_vae
+
+K_p = .01, K_i = .001 as in the DeVAE paper. Variants: shapes3d, cpu, toy.
+"""
+
+from configs import base, variants
+
+
+def get_config(arg: str = ""):
+    config = base.get_config()
+    config.method = "dynamic_vae"
+    config.objective.terms = {"kl": {"kind": "dynamic_vae", "target": 18.0}}
+    return variants.apply(config, arg, toy=toy)
+
+
+def toy(config):
+    variants.toy(config)
+    config.objective.terms.kl.update({"target": 5.0, "target_steps": 200.0, "interval": 20.0})

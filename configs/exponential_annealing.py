@@ -1,0 +1,24 @@
+"""Exponential annealing of beta, a baseline of the DeVAE author's code.
+
+Code of Wu et al., arXiv:2303.12959.
+
+    python launch/train.py --config=configs/exponential_annealing.py --workdir=runs/exponential_annealing
+
+beta rises from 1 to 150 along an exponential after a warm-up. Variants: shapes3d, cpu, toy.
+"""
+
+from configs import base, variants
+
+
+def get_config(arg: str = ""):
+    config = base.get_config()
+    config.method = "exponential_annealing"
+    config.objective.terms = {
+        "kl": {"kind": "exponential_annealing", "beta": 150.0, "anneal_steps": 200_000.0}
+    }
+    return variants.apply(config, arg, toy=toy)
+
+
+def toy(config):
+    variants.toy(config)
+    config.objective.terms.kl.update({"warmup_steps": 20.0, "anneal_steps": 200.0})

@@ -1,0 +1,36 @@
+"""InfoGAN, Wasserstein variant with gradient penalty: codes that a critic can read off images.
+
+Chen et al., "InfoGAN: Interpretable representation learning by information maximizing
+generative adversarial nets", NeurIPS 2016, Eq. 6; gradient penalty of Gulrajani et al. 2017.
+
+    python launch/train.py --config=configs/infogan.py --workdir=runs/infogan
+
+Variants: minimax (the original game, non-saturating), shapes3d, cpu, toy.
+"""
+
+from configs import base, variants
+
+
+def get_config(arg: str = ""):
+    config = base.get_config()
+    config.method = "infogan"
+    config.model = {"name": "gan", "latent_dim": 10, "noise_dim": 5, "width": 32, "init": "torch"}
+    config.objective = {
+        "name": "infogan",
+        "variant": "wasserstein_gp",
+        "information": 1.0,
+        "likelihood": "bernoulli",
+        "any_order": False,
+        "terms": {},
+    }
+    config.optimizer.update({"b1": 0.5, "b2": 0.9})
+    return variants.apply(config, arg, minimax=minimax, toy=toy)
+
+
+def minimax(config):
+    config.objective.variant = "minimax"
+
+
+def toy(config):
+    variants.toy(config)
+    config.model.width = 8

@@ -1,0 +1,88 @@
+"""The table under test: every method of the registry, with one or three latent layers."""
+
+import functools
+import importlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from devae_jax import build
+from devae_jax.objectives import METHODS
+from devae_jax.train import step as training
+
+STEPS = 20
+
+
+def config_of(method, num_layers=None, likelihood="bernoulli"):
+    """The method's own config on toy data; `num_layers` K changes the model and nothing else."""
+    path, _, variant = METHODS[method].config.partition(":")
+    module = importlib.import_module(f"configs.{Path(path).stem}")
+    config = module.get_config(",".join(filter(None, [variant, "toy"])))
+    config.objective.likelihood = likelihood
+    config.model.width = 8
+    config.train.progress = config.train.tensorboard = False
+    if num_layers is not None and num_layers != config.model.get("num_layers", 1):
+        config.model.latents = "single" if num_layers == 1 else "dit"
+        for term in config.objective.terms.values():
+            for name, value in term.items():
+                if isinstance(value, tuple) and len(value) == config.model.num_layers:
+                    term[name] = value[:num_layers]
+        config.model.num_layers = num_layers
+    return config
+
+
+def layers(method):
+    """The numbers of latent layers that a method can have: some have one by construction."""
+    return (1, 3) if "num_layers" in config_of(method).model else (1,)
+
+
+def grouped(*values):
+    """One row of the table; all its tests run in one process, which compiles it once."""
+    name = "-".join(map(str, values[:2]))
+    return pytest.param(*values, id="-".join(map(str, values)), marks=pytest.mark.xdist_group(name))
+
+
+METHODS_AND_LAYERS = [grouped(m, k) for m in METHODS for k in layers(m)]
+ALL = [
+    grouped(m, k, likelihood)
+    for m in METHODS
+    for k in layers(m)
+    for likelihood in ("bernoulli", "squared_error")
+]
+
+
+class Case:
+    """A method compiled once, its state at the start and after STEPS steps."""
+
+    def __init__(self, method, num_layers, likelihood):
+        self.config = config_of(method, num_layers, likelihood)
+        self.plan = build.plan(self.config)
+        self.hparams = jax.tree.map(jnp.asarray, self.plan.hparams)
+        self.traces = 0
+
+        def step(hparams, state, arrays):
+            self.traces += 1
+            return training.train_step(self.plan.program, hparams, state, arrays)
+
+        self.step = jax.jit(step)
+        if likelihood == "bernoulli":
+            self.start = jax.jit(functools.partial(training.init, self.plan.program))(self.hparams)
+        else:
+            self.start = case(method, num_layers, "bernoulli").start
+        self.state, self.metrics = self.run(self.start, STEPS)
+
+    def run(self, state, steps, hparams=None):
+        rows = []
+        for _ in range(steps):
+            state, metrics = self.step(
+                hparams or self.hparams, state, self.plan.program.source.arrays
+            )
+            rows.append(metrics)
+        return state, rows
+
+
+@functools.cache
+def case(method, num_layers, likelihood):
+    return Case(method, num_layers, likelihood)

@@ -1,0 +1,95 @@
+"""Laws that every method obeys. A new method is tested by its line in the registry."""
+
+import jax
+import numpy as np
+import pytest
+
+from devae_jax.train.checkpoint import Checkpoints
+from tests.laws.registry import ALL, METHODS_AND_LAYERS, case
+
+every_case = pytest.mark.parametrize("method, num_layers, likelihood", ALL)
+every_model = pytest.mark.parametrize("method, num_layers", METHODS_AND_LAYERS)
+
+
+def signature(tree):
+    return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+
+
+def assert_same(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_array_equal(x, y)
+
+
+@every_case
+def test_state_and_metrics_are_static(method, num_layers, likelihood):
+    law = case(method, num_layers, likelihood)
+    assert signature(law.start) == signature(law.state)
+    first = signature(law.metrics[0])
+    assert all(signature(row) == first for row in law.metrics)
+
+
+@every_case
+def test_numbers_are_traced(method, num_layers, likelihood):
+    """Other seeds, learning rates and penalties run through the same compiled step."""
+    law = case(method, num_layers, likelihood)
+    other = jax.tree.map(lambda x: x + 1 if x.dtype == "uint32" else x * 1.25, law.hparams)
+    _, rows = law.run(law.start, 2, other)
+    assert law.traces == 1
+    assert np.isfinite(rows[-1]["loss"])
+    assert not np.array_equal(rows[-1]["loss"], law.metrics[1]["loss"])
+
+
+@every_case
+def test_losses_gradients_and_parameters_stay_finite(method, num_layers, likelihood):
+    law = case(method, num_layers, likelihood)
+    for row in (law.metrics[0], law.metrics[-1]):
+        assert np.isfinite(row["loss"])
+        assert np.isfinite(row["grad_norm"])
+        assert row["grad_norm"] > 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(law.state.params))
+
+
+@every_case
+def test_training_learns(method, num_layers, likelihood):
+    """What the model is told to fit, pixels or codes, fits better after a while."""
+    law = case(method, num_layers, likelihood)
+    _, rows = law.run(law.state, 80)
+    gains = {"loss/reconstruction": -1, "information": 1}
+    key = next(name for name in gains if name in rows[0])
+    before = np.mean([row[key] for row in law.metrics[:10]])
+    after = np.mean([row[key] for row in rows[-10:]])
+    assert gains[key] * (after - before) > 0
+
+
+@every_model
+def test_encodes_and_decodes_every_layer(method, num_layers):
+    law = case(method, num_layers, "bernoulli")
+    shape, latent_dim = law.plan.dataset.image_shape, law.config.model.latent_dim
+
+    @jax.jit
+    def both(params, carry):
+        objective = law.plan.program.objective(law.hparams, None)
+        posterior = objective.encode(params, carry, np.zeros((2, *shape)), 0)
+        z = np.zeros((num_layers, latent_dim))
+        return posterior, objective.decode(params, z, np.arange(num_layers))
+
+    posterior, images = both(law.state.params, law.state.carry)
+    assert posterior.mean.shape == posterior.logvar.shape == (num_layers, 2, latent_dim)
+    assert images.shape == (num_layers, *shape)
+
+
+@every_model
+def test_save_restore_continue_equals_continue(method, num_layers, tmp_path):
+    law = case(method, num_layers, "bernoulli")
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(int(law.state.step), law.state, {"data": {}})
+    checkpoints.close()
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), law.state
+    )
+    restored = Checkpoints(tmp_path).restore(lambda meta: abstract).state
+    assert_same(restored, law.state)
+    assert_same(law.run(restored, 3)[0], law.run(law.state, 3)[0])

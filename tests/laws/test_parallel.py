@@ -1,0 +1,54 @@
+"""Losses do not depend on the number of devices, nor on the parallel mode."""
+
+import jax
+import numpy as np
+import pytest
+
+from devae_jax import build
+from devae_jax.objectives import METHODS
+from devae_jax.train import parallel
+from tests.laws.registry import METHODS_AND_LAYERS, config_of
+
+SETTINGS = [(mode, count) for mode in ("jit", "pmap") for count in (1, 2, 4, 8)][1:]
+MOST_TELLING = [("jit", 4), ("pmap", 8)]
+
+
+def check(method, num_layers, settings):
+    """Three steps from the same seed: the global batch, its noise and its statistics agree."""
+    plan = build.plan(config_of(method, num_layers))
+    expected = losses(plan, "jit", 1)
+    for mode, count in settings:
+        np.testing.assert_allclose(
+            losses(plan, mode, count), expected, rtol=1e-5, atol=1e-5, err_msg=f"{mode} x {count}"
+        )
+
+
+def losses(plan, mode, count):
+    engine = parallel.engine(plan.program, plan.hparams, mode=mode, devices=jax.devices()[:count])
+    _, metrics = engine.advance(engine.init(), 0, 3)
+    return metrics["loss"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_devices_and_modes(method):
+    check(method, None, MOST_TELLING)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method, num_layers", METHODS_AND_LAYERS)
+def test_all_devices_and_modes(method, num_layers):
+    check(method, num_layers, SETTINGS)
+
+
+def test_fused_steps_equal_single_steps():
+    plan = build.plan(config_of("devae"))
+    for mode in parallel.MODES:
+        states = {}
+        for fuse in (False, True):
+            engine = parallel.engine(
+                plan.program, plan.hparams, mode=mode, devices=jax.devices()[:2], fuse=fuse
+            )
+            states[fuse], metrics = engine.advance(engine.init(), 0, 4)
+            assert metrics["loss"].shape == (4,)
+        for a, b in zip(*(jax.tree.leaves(s.params) for s in states.values()), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
