@@ -1,7 +1,9 @@
 """What a trained run shows: scores.json and figures/."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -25,6 +27,70 @@ def layer_labels(config: ConfigDict) -> list[str] | None:
     return None
 
 
+def score(
+    run: Run,
+    workdir: str | Path,
+    *,
+    metrics: str | Sequence[str] = "cheap",
+    protocol: str = "dlib",
+    layers: str | Sequence[int] = "all",
+    representations: Sequence[str] = ("mean",),
+    progress: bool = True,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Scores a run and writes `workdir`/scores.json: rows of one score, layer and protocol.
+
+    Rows of other checkpoints, metrics or protocols that the file already has are kept.
+    `options` go to `evaluate.evaluate`, which says what a row holds.
+    """
+    rows = evaluate.evaluate(
+        run.encode,
+        run.dataset,
+        decode=run.logits,
+        likelihood=run.config.objective.likelihood,
+        metrics=metrics,
+        protocol=protocol,
+        layers=layers,
+        representations=representations,
+        progress=progress,
+        **options,
+    )
+    label = {
+        "run": str(Path(workdir).name),
+        "member": None,
+        "step": run.step,
+        "method": run.config.method,
+        "seed": run.config.seed,
+        "data": dict(run.dataset.identity),
+    }
+    rows = [label | row for row in rows]
+    path = Path(workdir) / "scores.json"
+    new = {_identity(row) for row in rows}
+    kept = [row for row in read_scores(path) if _identity(row) not in new]
+    evaluate.write_scores(path, kept + rows)
+    return rows
+
+
+def _identity(row: dict[str, Any]) -> tuple:
+    """Two rows with the same identity measure the same thing."""
+    names = ("step", "layer", "representation", "protocol", "metric")
+    return tuple(row.get(name) for name in names)
+
+
+def read_scores(path: Path) -> list[dict[str, Any]]:
+    """The rows of a scores.json, none if there is no file.
+
+    Raises:
+      ValueError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_text()) if path.exists() else []
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"got {error} reading {path}, expected a list of scores; move the file away"
+        ) from error
+
+
 def draw(run: Run, workdir: str | Path, *, samples: int = 10_000) -> dict[str, Path]:
     """Writes every figure and report.html to `workdir`/figures; returns name -> path."""
     workdir = Path(workdir)
@@ -40,13 +106,12 @@ def draw(run: Run, workdir: str | Path, *, samples: int = 10_000) -> dict[str, P
     images = run.dataset.observe(
         run.dataset.arrays, fg.from_index(run.dataset.grid, index.astype(np.int32))
     )
-    saved = workdir / "scores.json"
     return draw_all(
         workdir / "figures",
         title=f"{run.config.method} on {run.dataset.name}",
         subtitle=f"{run.step:,} steps, seed {run.config.seed}",
         config=run.config.to_dict(),
-        scores=json.loads(saved.read_text()) if saved.exists() else [],
+        scores=[r for r in read_scores(workdir / "scores.json") if r["step"] == run.step],
         layer_labels=layer_labels(run.config),
         images=np.asarray(images),
         encode=run.encode,

@@ -1,4 +1,4 @@
-"""Trains one method, or goes on where it stopped.
+"""Trains one method, or goes on where it stopped; then scores and draws the run.
 
     python launch/train.py --config=configs/quickstart.py --workdir=runs/quickstart
     python launch/train.py --list
@@ -22,6 +22,7 @@ _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run that is in the folder.")
 _LIST = flags.DEFINE_bool("list", False, "Print every method with paper, equation and config.")
+_RESULTS = flags.DEFINE_bool("results", True, "Score and draw the run when it is finished.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of a job on many hosts.")
 
 
@@ -37,7 +38,9 @@ def main() -> int:
     common.enable_compilation_cache()
     common.initialize_distributed(_DISTRIBUTED.value)
 
-    from devae_jax import run
+    import jax
+
+    from devae_jax import evaluate, results, run
     from devae_jax.train.loop import NonFiniteError
 
     try:
@@ -45,7 +48,14 @@ def main() -> int:
     except NonFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         return common.EXIT_NON_FINITE
-    return 0 if step >= _CONFIG.value.steps else common.EXIT_STOPPED
+    if step < _CONFIG.value.steps:
+        return common.EXIT_STOPPED
+    if _RESULTS.value and jax.process_index() == 0:
+        trained = run.load(_WORKDIR.value)
+        print(evaluate.table(results.score(trained, _WORKDIR.value, progress=False)))
+        figures = results.draw(trained, _WORKDIR.value)
+        print(f"figures and report: {figures['report.html']}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,45 @@
+"""Scores a run, on any machine: python launch/evaluate.py --workdir=runs/a --metrics=all
+
+Prints a table and writes W/scores.json; model and data are rebuilt from the checkpoint alone.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from absl import flags
+
+from launch import common
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_STEP = flags.DEFINE_integer("step", None, "Which checkpoint; default the newest.")
+_METRICS = flags.DEFINE_list("metrics", ["cheap"], "Names, or cheap, or all.")
+_PROTOCOL = flags.DEFINE_string("protocol", "dlib", "dlib: as papers print; exact: whole grid.")
+_LAYERS = flags.DEFINE_list("layers", ["all"], "Latent layers: all, or numbers.")
+_REPRESENTATIONS = flags.DEFINE_list("representations", ["mean"], "Of mean and sampled.")
+_SEEDS = flags.DEFINE_integer("seeds", 3, "Evaluation seeds, for intervals.", lower_bound=1)
+
+
+def main() -> None:
+    common.enable_compilation_cache()
+    from devae_jax import evaluate, results, run
+
+    metrics, layers = _METRICS.value, _LAYERS.value
+    if layers != ["all"] and not all(layer.isdigit() for layer in layers):
+        raise ValueError(f"got --layers={','.join(layers)}, expected all or numbers; fix it")
+    rows = results.score(
+        run.load(_WORKDIR.value, step=_STEP.value),
+        _WORKDIR.value,
+        metrics=metrics[0] if metrics in (["all"], ["cheap"]) else metrics,
+        protocol=_PROTOCOL.value,
+        layers="all" if layers == ["all"] else [int(layer) for layer in layers],
+        representations=_REPRESENTATIONS.value,
+        seeds=range(_SEEDS.value),
+        progress=sys.stderr.isatty(),
+    )
+    print(evaluate.table(rows))
+
+
+if __name__ == "__main__":
+    common.run(main)
