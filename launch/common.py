@@ -1,5 +1,6 @@
 """What every entry point does first and last."""
 
+import ctypes
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
 
 def run(main: Callable[[], int | None]) -> None:
     """Runs `main` as an absl app; mistakes of the user end in one line, not a traceback."""
+    keep_freed_memory()
 
     def guarded(argv: list[str]) -> int:
         logging.set_verbosity(logging.WARNING)
@@ -38,6 +40,19 @@ def enable_compilation_cache() -> None:
     folder = Path(cache).expanduser() / "devae_jax" / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc reuse freed buffers instead of returning them to the kernel.
+
+    XLA:CPU allocates its temporary buffers anew at every step; without this, page faults cost
+    about a third of a small step. No effect on other platforms.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):
+            # M_MMAP_MAX = 0, M_TRIM_THRESHOLD and M_TOP_PAD large; musl has no mallopt.
+            getattr(libc, "mallopt", lambda *_: 0)(parameter, value)
 
 
 def initialize_distributed(enabled: bool) -> None:

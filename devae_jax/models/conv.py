@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 
+from devae_jax.models.convolution import to_images, to_maps
 from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up
 from devae_jax.types import Array
 
@@ -23,7 +24,9 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """[B, H, W, C] -> [B, 8 width]."""
-        for features in _channels(x.shape[1], self.width):
+        channels = _channels(x.shape[1], self.width)
+        x = to_maps(x, self.style.convolution)
+        for features in channels:
             x = nn.relu(Down(features, self.style)(x))
         return nn.relu(Collapse(8 * self.width, self.style)(x))
 
@@ -43,7 +46,7 @@ class ConvDecoder(nn.Module):
         x = nn.relu(Expand(first, self.style)(x))
         for features in rest:
             x = nn.relu(Up(features, self.style)(x))
-        return Up(self.image_shape[-1], self.style)(x)
+        return to_images(Up(self.image_shape[-1], self.style)(x), self.style.convolution)
 
 
 class DlibEncoder(nn.Module):
@@ -56,9 +59,11 @@ class DlibEncoder(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> Array:
         """[B, H, W, C] -> [B, 8 width]."""
         channels = _channels(x.shape[1], self.width)
+        x = to_maps(x, self.style.convolution)
         for i, features in enumerate(channels):
             size = 4 if i < len(channels) - 2 else 2
             x = nn.relu(Down(features, self.style, size)(x))
+        x = to_images(x, self.style.convolution)
         return nn.relu(Dense(8 * self.width, self.style)(x.reshape(x.shape[0], -1)))
 
 
@@ -75,6 +80,7 @@ class DlibDecoder(nn.Module):
         first, *rest = reversed(_channels(self.image_shape[0], self.width))
         x = nn.relu(Dense(8 * self.width, self.style)(z))
         x = nn.relu(Dense(16 * first, self.style)(x)).reshape(-1, 4, 4, first)
+        x = to_maps(x, self.style.convolution)
         for features in rest:
             x = nn.relu(Up(features, self.style)(x))
-        return Up(self.image_shape[-1], self.style)(x)
+        return to_images(Up(self.image_shape[-1], self.style)(x), self.style.convolution)

@@ -55,8 +55,10 @@ class Affine(nn.Module):
         )
 
 
-def add_bias(x: Array, bias: Array) -> Array:
-    return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+    def add_bias(self, maps: Array, bias: Array) -> Array:
+        shape = [1] * maps.ndim
+        shape[conv.channel_axis(self.style.convolution)] = self.features
+        return maps + bias.reshape(shape)
 
 
 class Dense(Affine):
@@ -65,54 +67,54 @@ class Dense(Affine):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         kernel, bias = self.weights((x.shape[-1], self.features), x.shape[-1], self.features)
-        return add_bias(x.astype(self.style.dtype) @ kernel, bias)
+        return x.astype(self.style.dtype) @ kernel + bias[None]
 
 
 class Down(Affine):
-    """Convolution of stride 2 with an even kernel: [B, H, W, C] -> [B, H/2, W/2, features]."""
+    """Convolution of stride 2 with an even kernel: maps of size H -> size H/2."""
 
     size: int = 4
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        area, channels = self.size**2, x.shape[-1]
+        area, channels = self.size**2, x.shape[conv.channel_axis(self.style.convolution)]
         shape = (self.size, self.size, channels, self.features)
         kernel, bias = self.weights(shape, area * channels, area * self.features)
         x = conv.down(x.astype(self.style.dtype), kernel, self.style.convolution)
-        return add_bias(x, bias)
+        return self.add_bias(x, bias)
 
 
 class Up(Affine):
-    """Transposed convolution of stride 2: [B, H, W, C] -> [B, 2H, 2W, features]."""
+    """Transposed convolution of stride 2: maps of size H -> size 2H."""
 
     size: int = 4
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        area, channels = self.size**2, x.shape[-1]
+        area, channels = self.size**2, x.shape[conv.channel_axis(self.style.convolution)]
         fans = (area * channels, area * self.features)
         if self.style.init == "torch":
             fans = fans[::-1]
         shape = (self.size, self.size, channels, self.features)
         kernel, bias = self.weights(shape, *fans)
         x = conv.up(x.astype(self.style.dtype), kernel, self.style.convolution)
-        return add_bias(x, bias)
+        return self.add_bias(x, bias)
 
 
 class Collapse(Affine):
-    """A convolution over the whole map, [B, h, w, C] -> [B, features]: one matrix product."""
+    """A convolution over the whole map, maps -> [B, features]: one matrix product."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
+        x = conv.to_images(x, self.style.convolution).astype(self.style.dtype)
         h, w, channels = x.shape[1:]
         shape = (h, w, channels, self.features)
         kernel, bias = self.weights(shape, h * w * channels, h * w * self.features)
-        x = x.astype(self.style.dtype).reshape(x.shape[0], -1)
-        return add_bias(x @ kernel.reshape(-1, self.features), bias)
+        return x.reshape(x.shape[0], -1) @ kernel.reshape(-1, self.features) + bias[None]
 
 
 class Expand(Affine):
-    """A transposed convolution of one pixel, [B, C] -> [B, size, size, features]."""
+    """A transposed convolution of one pixel, [B, C] -> maps of `size`."""
 
     size: int = 4
 
@@ -126,4 +128,5 @@ class Expand(Affine):
         kernel, bias = self.weights(shape, *fans)
         matrix = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
         x = x.astype(self.style.dtype) @ matrix
-        return add_bias(x.reshape(-1, self.size, self.size, self.features), bias)
+        x = x.reshape(-1, self.size, self.size, self.features)
+        return self.add_bias(conv.to_maps(x, self.style.convolution), bias)
