@@ -17,26 +17,31 @@ class Game(NamedTuple):
     """What the players minimise, from scores [B].
 
     critic(real, fake) -> scalar;  generator(fake) -> scalar
-    penalised: whether the critic's slope is held at one
+    place(real, fake, mix [B, 1, 1, 1] in [0, 1]) -> images at which the gradient of the
+        critic's score is penalised unless its norm is `slope`
     """
 
     critic: Callable[[Array, Array], Array]
     generator: Callable[[Array], Array]
-    penalised: bool
+    place: Callable[[Array, Array, Array], Array]
+    slope: float
 
 
 VARIANTS = {
-    # Gulrajani et al. 2017, Algorithm 1.
+    # Gulrajani et al. 2017, Algorithm 1: slope one between real and generated images.
     "wasserstein_gp": Game(
         critic=lambda real, fake: fake.mean() - real.mean(),
         generator=lambda fake: -fake.mean(),
-        penalised=True,
+        place=lambda real, fake, mix: mix * real + (1.0 - mix) * fake,
+        slope=1.0,
     ),
-    # Goodfellow et al. 2014, with the non-saturating loss of its Section 3.
+    # Goodfellow et al. 2014, with the non-saturating loss of its Section 3 and the R1
+    # penalty of Mescheder et al. 2018, slope zero at real images.
     "minimax": Game(
         critic=lambda real, fake: jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean(),
         generator=lambda fake: jax.nn.softplus(-fake).mean(),
-        penalised=False,
+        place=lambda real, fake, mix: real,
+        slope=0.0,
     ),
 }
 
@@ -52,7 +57,7 @@ def infogan(
 ) -> Objective:
     """A game between generator and critic, plus a bound on the mutual information of codes.
 
-        critic:     V_C + gradient_penalty E(|grad_x C(x)| - 1)^2 - information E log Q(c|x)
+        critic:     V_C + gradient_penalty E(|grad_x C(x)| - slope)^2 - information E log Q(c|x)
         generator:  V_G - information E log Q(c|x)
 
     Chen et al. 2016, Eq. 6. Codes and noise are N(0, I) (uniform in the paper), so that a
@@ -63,8 +68,8 @@ def infogan(
 
     Args:
       model: see `models.gan`.
-      variant: "wasserstein_gp" (default) or "minimax" with the non-saturating generator,
-        which has no gradient penalty.
+      variant: "wasserstein_gp" (default), or "minimax" with the non-saturating generator and
+        the R1 penalty, without which the critic wins at once on binary images.
       information: weight of the information bound, nats.
       gradient_penalty: weight of the penalty.
       critic_steps: critic updates for each of the generator's.
@@ -104,19 +109,23 @@ def infogan(
         real_score, fake_score = jnp.split(scores, 2)
         log_q = _log_q(jax.tree.map(lambda leaf: leaf[:, batch:], posterior), codes)
         critic_loss = game.critic(real_score, fake_score) - information * log_q
-        entropy = 0.5 * math.log(2.0 * math.pi * math.e) * model.latent_dim
-        metrics = {"information": entropy + log_q, "score_gap": (real_score - fake_score).mean()}
-        if game.penalised:
-            mix = draw(jax.random.uniform, rng.stream(key, "mix"), (batch, 1, 1, 1))
-            between = mix * images + (1.0 - mix) * fake
-            slope = jnp.sqrt(_slope_squared(model, params["critic"], between) + 1e-12)
-            penalty = jnp.square(slope - 1.0).mean()
-            critic_loss += gradient_penalty * penalty
-            metrics["gradient_penalty"] = penalty
-
-        metrics |= {"loss/generator": generator_loss, "loss/critic": critic_loss}
+        mix = draw(jax.random.uniform, rng.stream(key, "mix"), (batch, 1, 1, 1))
+        slope = _slope(model, params["critic"], game.place(images, fake, mix))
+        penalty = jnp.square(slope - game.slope).mean()
+        critic_loss += gradient_penalty * penalty
         total = generator_loss + critic_loss - jax.lax.stop_gradient(critic_loss)
-        return total, (carry, metrics | {"loss": total})
+        entropy = 0.5 * math.log(2.0 * math.pi * math.e) * model.latent_dim
+        return total, (
+            carry,
+            {
+                "loss": total,
+                "loss/generator": generator_loss,
+                "loss/critic": critic_loss,
+                "information": entropy + log_q,
+                "score_gap": (real_score - fake_score).mean(),
+                "gradient_penalty": penalty,
+            },
+        )
 
     def encode(params, carry, images, step):
         return model.encode(params, carry, images, step=step, train=False)[0]
@@ -134,7 +143,7 @@ def _log_q(posterior: Posterior, codes: Array) -> Array:
     return log_q.sum(axis=-1).mean()
 
 
-def _slope_squared(model: Any, params: Any, images: Array) -> Array:
-    """Squared norm of the score's gradient at each image, [B]."""
+def _slope(model: Any, params: Any, images: Array) -> Array:
+    """Norm of the score's gradient at each image, [B]; differentiable at zero too."""
     gradient = jax.grad(lambda x: model.criticise(params, x)[0].sum())(images)
-    return jnp.square(gradient).sum(axis=(1, 2, 3))
+    return jnp.sqrt(jnp.square(gradient).sum(axis=(1, 2, 3)) + 1e-12)
