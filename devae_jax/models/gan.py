@@ -111,7 +111,7 @@ def gan(
     halvings = int(math.log2(image_shape[0])) - 2
     channels = tuple(width * min(2**i, 4) for i in range(halvings))
     style = Style(init=init)
-    generator = Generator(tuple(image_shape), channels[::-1], style)
+    generator = Generator(image_shape, channels[::-1], style)
     critic = Critic(latent_dim, channels, style)
 
     def init_fn(key: Array, images: Array) -> tuple[Params, Carry]:

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import FIXTURE
 
 from devae_jax.objectives import control
 from devae_jax.types import Latents, Posterior
+from tests.reference import FIXTURE
 
 SEQUENCES = {
     "A": lambda t: 30 * np.exp(-t / 400) + 5 + 2 * np.sin(t / 50),

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import parity
-from reference import FIXTURE, check_grads, decode, inputs, latents
 
 from devae_jax import rng
 from devae_jax.models.discriminator import discriminator
 from devae_jax.objectives import adversarial, kl
+from tests import parity
+from tests.reference import FIXTURE, check_grads, decode, inputs, latents
 
 
 def reference_discriminator():

@@ -3,12 +3,21 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import parity
 import pytest
-from reference import FIXTURE, PRECISIONS, at_steps, check_grads, decode, inputs, latents, value_of
 
 from devae_jax.objectives import dip, gaussian, kl, likelihood
 from devae_jax.objectives import tc as total_correlation
+from tests import parity
+from tests.reference import (
+    FIXTURE,
+    PRECISIONS,
+    at_steps,
+    check_grads,
+    decode,
+    inputs,
+    latents,
+    value_of,
+)
 
 
 @pytest.fixture(params=PRECISIONS)
