@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from devae_jax.metrics.information import measure
-from devae_jax.metrics.inputs import check_split, quiet, spread
+from devae_jax.metrics.inputs import check_split, small_fits, spread
 
 _TINY = 1e-11  # inside the logarithms, as published
 
@@ -108,11 +108,11 @@ def _logistic_accuracy(*arrays: Any) -> dict[str, float]:
 
     split = check_split(*arrays)
     train, test = [], []
-    for k in split.labels.varying:
-        with quiet():
+    with small_fits():
+        for k in split.labels.varying:
             model = LogisticRegression().fit(split.scaled, split.labels.values[:, k])
-        train.append(model.score(split.scaled, split.labels.values[:, k]))
-        test.append(model.score(split.scaled_test, split.labels_test[:, k]))
+            train.append(model.score(split.scaled, split.labels.values[:, k]))
+            test.append(model.score(split.scaled_test, split.labels_test[:, k]))
     return {
         "informativeness": float(np.mean(test)),
         "informativeness_train": float(np.mean(train)),

@@ -157,10 +157,14 @@ def spread(values: Any, varying: np.ndarray, num_factors: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without scikit-learn's advice: published protocols stop its solvers early on purpose."""
-    from sklearn.exceptions import ConvergenceWarning
+def small_fits() -> Iterator[None]:
+    """For scikit-learn on small problems: one thread, since more only wait for each other.
 
-    with warnings.catch_warnings():
+    Its advice to iterate longer is not shown: published protocols stop early on purpose.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from devae_jax.metrics.information import measure
-from devae_jax.metrics.inputs import check_codes, check_split, quiet, spread
+from devae_jax.metrics.inputs import check_codes, check_split, small_fits, spread
 
 
 def modularity_of(mi: np.ndarray) -> np.ndarray:
@@ -82,13 +82,13 @@ def infomec(
     pruned = nmi[np.ix_(active, some)]
     scaled = check_split(codes, factors, codes, factors).scaled
     explicit = []
-    for k in some:
-        with quiet():
+    with small_fits():
+        for k in some:
             # C = inf and balanced classes as published: chance then costs log(values) nats
             model = LogisticRegression(C=np.inf, class_weight="balanced")
             model.fit(scaled, labels.values[:, k])
-        loss = log_loss(labels.values[:, k], model.predict_proba(scaled))
-        explicit.append(1 - loss / np.log(labels.sizes[k]))
+            loss = log_loss(labels.values[:, k], model.predict_proba(scaled))
+            explicit.append(1 - loss / np.log(labels.sizes[k]))
     per_latent = np.full(len(active), np.nan)
     per_latent[active] = _share(pruned)
     return {

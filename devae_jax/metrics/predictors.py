@@ -8,7 +8,14 @@ import numpy as np
 
 from devae_jax.data.factors import unknown
 from devae_jax.metrics.gaps import top_two
-from devae_jax.metrics.inputs import check_protocol, check_split, numpy_rng, quiet, spread
+from devae_jax.metrics.inputs import (
+    Split,
+    check_protocol,
+    check_split,
+    numpy_rng,
+    small_fits,
+    spread,
+)
 from devae_jax.metrics.svm import fit_lines
 
 
@@ -76,23 +83,19 @@ def explicitness(
     check_protocol(protocol)
     split = check_split(codes, factors, codes_test, factors_test)
     some, areas = split.labels.varying, []
-    for k in some:
-        labels, labels_test = split.labels.values[:, k], split.labels_test[:, k]
-        with quiet():
-            model = LogisticRegression().fit(split.scaled, labels)
-        areas.append(
-            (
-                _macro_area(model.predict_proba(split.scaled), labels),
-                _macro_area(model.predict_proba(split.scaled_test), labels_test),
-            )
-        )
-    train, test = np.transpose(areas)
+    with small_fits():
+        for k in some:
+            model = LogisticRegression().fit(split.scaled, split.labels.values[:, k])
+            train = model.predict_proba(split.scaled), split.labels.values[:, k]
+            test = model.predict_proba(split.scaled_test), split.labels_test[:, k]
+            areas.append((_macro_area(*train), _macro_area(*test)))
+    area_train, area_test = np.transpose(areas)
     if protocol == "exact":
-        train, test = 2 * train - 1, 2 * test - 1
+        area_train, area_test = 2 * area_train - 1, 2 * area_test - 1
     return {
-        "explicitness": float(test.mean()),
-        "explicitness_train": float(train.mean()),
-        "per_factor": spread(test, some, len(split.labels.sizes)),
+        "explicitness": float(area_test.mean()),
+        "explicitness_train": float(area_train.mean()),
+        "per_factor": spread(area_test, some, len(split.labels.sizes)),
         "protocol": protocol,
         "num_samples": len(split.codes),
     }
@@ -180,19 +183,13 @@ def downstream(
     if not sizes:
         raise ValueError(f"got {len(split.codes)} samples, expected more than the smallest size")
     accuracy = np.full((len(sizes), len(labels.sizes)), np.nan)
-    for s, size in enumerate(sizes):
-        rows = rng.permutation(len(split.codes))[:size]
-        for k in labels.varying:
-            known = labels.values[rows, k]
-            if (known == known[0]).all():
-                guess: Any = known[0]  # one value is all these labels show
-            else:
-                with quiet():
-                    fitted = DOWNSTREAM[model](int(rng.randint(2**31))).fit(
-                        split.scaled[rows], known
-                    )
-                guess = fitted.predict(split.scaled_test)
-            accuracy[s, k] = np.mean(guess == split.labels_test[:, k])
+    with small_fits():
+        for s, size in enumerate(sizes):
+            rows = rng.permutation(len(split.codes))[:size]
+            for k in labels.varying:
+                predictor = DOWNSTREAM[model](int(rng.randint(2**31)))
+                guess = _predict(predictor, split.scaled[rows], labels.values[rows, k], split)
+                accuracy[s, k] = np.mean(guess == split.labels_test[:, k])
     mean = accuracy[:, labels.varying].mean(1)
     return {
         "downstream": float(mean[-1]),
@@ -203,3 +200,9 @@ def downstream(
         "protocol": "dlib",
         "num_samples": sizes[-1],
     }
+
+
+def _predict(predictor: Any, codes: np.ndarray, labels: np.ndarray, split: Split) -> Any:
+    if (labels == labels[0]).all():
+        return labels[0]  # one value is all these labels show
+    return predictor.fit(codes, labels).predict(split.scaled_test)

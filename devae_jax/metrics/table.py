@@ -22,7 +22,7 @@ class CodeTable:
 
     codes: [M, D], of the whole grid in row-major order, or of the points `index`
     grid: the factor grid
-    index: the grid numbers of the codes, int [M], if they are not the whole grid
+    index: the grid numbers of the codes, int [M], ascending, if they are not the whole grid
 
     Raises ValueError where M is not the size of the grid, or of `index`.
     """
@@ -30,7 +30,6 @@ class CodeTable:
     codes: np.ndarray
     grid: FactorGrid
     index: np.ndarray | None = None
-    _row: np.ndarray | None = dataclasses.field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         codes, size = check_codes(self.codes), math.prod(self.grid.sizes)
@@ -40,22 +39,23 @@ class CodeTable:
                 f"got {len(codes)} codes for a grid of {size} points, expected {expected}; encode "
                 "the whole grid in order, or pass the index of the points that were encoded"
             )
+        if self.index is not None and not (np.diff(self.index) > 0).all():
+            raise ValueError("got an index out of order, expected ascending grid numbers; sort it")
         object.__setattr__(self, "codes", codes)
-        if self.index is not None:
-            row = np.full(size, -1, np.int32)
-            row[self.index] = np.arange(expected)
-            object.__setattr__(self, "_row", row)
+        if expected == size:
+            object.__setattr__(self, "index", None)
 
     def lookup(self, index: np.ndarray) -> np.ndarray:
         """Codes of grid points: int [N] -> [N, D]. Raises ValueError for an unknown point."""
-        if self._row is not None:
-            index = self._row[index]
-            if index.min() < 0:
-                raise ValueError(
-                    f"got a table of {len(self.codes)} of {len(self._row)} grid points, expected "
-                    "all that the metric draws; encode the whole grid"
-                )
-        return np.take(self.codes, index, axis=0)
+        if self.index is None:
+            return np.take(self.codes, index, axis=0)
+        row = np.searchsorted(self.index, index).clip(max=len(self.index) - 1)
+        if (self.index[row] != index).any():
+            raise ValueError(
+                f"got a table of {len(self.codes)} of {math.prod(self.grid.sizes)} grid points, "
+                "expected all that are drawn; encode the whole grid"
+            )
+        return np.take(self.codes, row, axis=0)
 
 
 def grid_of(source: Any) -> FactorGrid:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from devae_jax.metrics.draws import Votes, draw_votes, sample_factors
-from devae_jax.metrics.inputs import numpy_rng, quiet, spread
+from devae_jax.metrics.inputs import numpy_rng, small_fits, spread
 from devae_jax.metrics.table import CodeTable, Represent, grid_of, tabulate
 from devae_jax.types import FactorGrid
 
@@ -116,7 +116,7 @@ def beta_vae(
         distances = [_distances(batches) for _, batches in _lookups(represent, source, drawn)]
         inputs.append(np.concatenate(distances).astype(np.float64))
         labels.append(varying[drawn.fixed])
-    with quiet():
+    with small_fits():
         model = LogisticRegression(random_state=rng).fit(inputs[0], labels[0])
     right = model.predict(inputs[1]) == labels[1]
     per_factor = [right[labels[1] == k].mean() for k in varying]
