@@ -3,8 +3,9 @@
 from devae_jax.models.gan import gan
 from devae_jax.models.latents import LATENTS
 from devae_jax.models.networks import DECODERS, ENCODERS
+from devae_jax.models.staged import staged
 from devae_jax.models.vae import vae
 
-MODELS = {"vae": vae, "gan": gan}
+MODELS = {"vae": vae, "staged": staged, "gan": gan}
 
-__all__ = ["DECODERS", "ENCODERS", "LATENTS", "MODELS", "vae"]
+__all__ = ["DECODERS", "ENCODERS", "LATENTS", "MODELS", "staged", "vae"]

@@ -54,7 +54,6 @@ class Affine(nn.Module):
             self.param("bias", _uniform(bias), (self.features,)).astype(self.style.dtype),
         )
 
-
     def add_bias(self, maps: Array, bias: Array) -> Array:
         shape = [1] * maps.ndim
         shape[conv.channel_axis(self.style.convolution)] = self.features

@@ -1,0 +1,122 @@
+"""DEFT's model: sub-encoders that learn their own latents one stage of training after another."""
+
+import jax
+import jax.numpy as jnp
+
+from devae_jax.models.networks import DECODERS, ENCODERS
+from devae_jax.models.vae import Encoder, check_shape, lookup, make_style
+from devae_jax.rng import stream
+from devae_jax.types import Array, Model, Positive, Posterior
+
+
+def staged(
+    *,
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    num_layers: int = 1,
+    groups: int = 5,
+    stage_steps: Positive = 10_000.0,  # type: ignore[assignment]
+    encoder: str = "conv",
+    decoder: str = "conv",
+    init: str = "torch",
+    convolution: str = "auto",
+    dtype: str = "float32",
+    group_width: int = 8,
+    width: int | None = None,
+    axis_name: str | None = None,
+) -> Model:
+    """G narrow encoders of D / G latents each, of which one learns at a time: DEFT.
+
+    Wu et al. 2022 ("DEFT: Distilling Entangled Factors by Preventing Information
+    Diffusion"). In stage g = min(step // stage_steps, G - 1) group g learns. Later groups
+    say mean = logvar = 0, the prior. Earlier ones are frozen, their gradient cut and their
+    optimiser at rest, and pass through a learned scaling of each axis, mean exp(w1) and
+    logvar + w2, so that they follow the falling pressure. The paper lowers the rate of
+    earlier groups; it is 0 here, as in the authors' code. There the last stage freezes
+    nothing new and a restart forgets the stage; here it is a function of the step.
+
+    Args (all static but stage_steps):
+      num_layers: must be 1
+      groups: G, a divisor of D
+      stage_steps: length of a stage, that of the `deft_pressure` beside it
+      encoder, group_width: the network of each group, and its first layer's channels
+      others: see `vae`
+
+    Returns:
+      Model with params {"encoder": {"group_0", ...}, "projections", "decoder"}, no carry.
+
+    Raises:
+      ValueError: G does not divide D, more than one layer, or as for `vae`.
+    """
+    image_shape = tuple(image_shape)
+    check_shape(
+        image_shape, latent_dim=latent_dim, groups=groups, group_width=group_width, width=width
+    )
+    if num_layers != 1:
+        raise ValueError(
+            f"got num_layers={num_layers}, expected 1: the staged model has one latent layer; "
+            "fix num_layers"
+        )
+    if latent_dim % groups:
+        raise ValueError(
+            f"got groups={groups} for latent_dim={latent_dim}, expected a divisor: every group "
+            "has as many latents; fix one of the two"
+        )
+    style = make_style(init, convolution, dtype, axis_name)
+    share = latent_dim // groups
+    names = [f"group_{i}" for i in range(groups)]
+    trunk = lookup(ENCODERS, encoder, "encoder")(image_shape, group_width, style)
+    encoder_net = Encoder(trunk, share, 1, style)
+    decoder_net = lookup(DECODERS, decoder, "decoder")(image_shape, width, style)
+
+    def stage_of(step: Array) -> Array:
+        length = jnp.maximum(jnp.round(jnp.asarray(stage_steps)).astype(jnp.int32), 1)
+        return jnp.minimum(jnp.asarray(step, jnp.int32) // length, groups - 1)
+
+    def init_fn(key, images):
+        if images.shape[1:] != image_shape:
+            raise ValueError(f"got images {images.shape}, expected [B, {image_shape}]")
+        sub_encoders = {}
+        for name in names:
+            variables = encoder_net.init(stream(key, name), images[:1])
+            if set(variables) != {"params"}:
+                raise ValueError(
+                    f"got encoder={encoder!r}, expected one without batch statistics, which a "
+                    "frozen group could not keep; fix encoder"
+                )
+            sub_encoders[name] = variables["params"]
+        zeros = jnp.zeros((groups - 1, share))
+        z = jnp.zeros((1, latent_dim))
+        return {
+            "encoder": sub_encoders,
+            "projections": {"w1": zeros, "w2": zeros},
+            "decoder": decoder_net.init(stream(key, "decoder"), z)["params"],
+        }, {}
+
+    def encode(params, carry, images, *, step, train):
+        stacked = jax.tree.map(lambda *x: jnp.stack(x), *[params["encoder"][n] for n in names])
+        own = jax.vmap(lambda p: encoder_net.apply({"params": p}, images))(stacked)
+        w1, w2 = (  # [G, 1, 1, d]; the last group is never frozen
+            jnp.pad(params["projections"][name], ((0, 1), (0, 0)))[:, None, None]
+            for name in ("w1", "w2")
+        )
+        frozen = jax.lax.stop_gradient(own)
+        frozen = Posterior(mean=frozen.mean * jnp.exp(w1), logvar=frozen.logvar + w2)
+        group = jnp.arange(groups).reshape(-1, 1, 1, 1)
+        stage = stage_of(step)
+
+        def select(current, past):  # [G, 1, B, d] -> [1, B, D]
+            parts = jnp.where(group == stage, current, jnp.where(group < stage, past, 0.0))
+            return parts[:, 0].transpose(1, 0, 2).reshape(1, -1, latent_dim)
+
+        return jax.tree.map(select, own, frozen), carry
+
+    def decode(params, z, layer):
+        return decoder_net.apply({"params": params["decoder"]}, z).astype(jnp.float32)
+
+    def trainable(params, step):
+        learns = jnp.arange(groups) == stage_of(step)
+        moves = dict(zip(names, learns.astype(jnp.float32), strict=True))
+        return {"encoder": moves, "projections": 1.0, "decoder": 1.0}
+
+    return Model(init_fn, encode, decode, trainable)

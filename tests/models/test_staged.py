@@ -1,0 +1,120 @@
+"""DEFT's stages: what learns, what rests, and that nothing of it is lost on the way."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import deft
+from devae_jax import build
+from devae_jax.models import staged
+from devae_jax.train import step as training
+from devae_jax.train.checkpoint import Checkpoints
+
+STAGE = 3
+
+
+@functools.cache
+def run():
+    """(step function, states at steps 0, 1, ..., 3 stages): groups of 2 latents, 16 pixels."""
+    config = deft.get_config("toy")
+    config.model.latent_dim, config.model.groups, config.model.stage_steps = 6, 3, float(STAGE)
+    plan = build.plan(config)
+    hparams = jax.tree.map(jnp.asarray, plan.hparams)
+    step = jax.jit(functools.partial(training.train_step, plan.program, hparams))
+    states = [jax.jit(functools.partial(training.init, plan.program))(hparams)]
+    for _ in range(3 * STAGE):
+        states.append(step(states[-1], plan.program.source.arrays)[0])
+    return functools.partial(step, arrays=plan.program.source.arrays), states
+
+
+def parts(state, group):
+    """Parameters of a group, and its optimiser's state: Adam's moments and count."""
+    owner = f"['model']['encoder']['group_{group}']"
+    optimiser = state.opt_state.inner_states[owner].inner_state.inner_state
+    return state.params["model"]["encoder"][f"group_{group}"], optimiser
+
+
+def same(a, b):
+    return [np.array_equal(x, y) for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True)]
+
+
+@pytest.mark.parametrize("group", range(3))
+def test_a_group_moves_in_its_own_stage_and_never_else(group):
+    _, states = run()
+    for step, (before, after) in enumerate(itertools.pairwise(states)):
+        unchanged = same(parts(before, group), parts(after, group))
+        assert not any(unchanged) if step // STAGE == group else all(unchanged)
+
+
+def test_projections_move_once_their_group_is_frozen():
+    _, states = run()
+    for step, (before, after) in enumerate(itertools.pairwise(states)):
+        for name in ("w1", "w2"):
+            old, new = (s.params["model"]["projections"][name] for s in (before, after))
+            frozen = min(step // STAGE, 2)
+            assert np.all(old[:frozen] != new[:frozen])
+            assert np.all(new[frozen:] == 0)
+
+
+def test_resumes_in_the_middle_of_a_stage(tmp_path):
+    step, states = run()
+    middle = STAGE + 1
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(middle, states[middle], {"data": {}})
+    checkpoints.close()
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), states[0]
+    )
+    state = Checkpoints(tmp_path).restore(lambda meta: abstract).state
+    for _ in range(3 * STAGE - middle):
+        state, _ = step(state)
+    assert all(same((state.params, state.opt_state), (states[-1].params, states[-1].opt_state)))
+
+
+def test_later_groups_are_the_prior():
+    model = staged(
+        image_shape=(16, 16, 1),
+        latent_dim=6,
+        groups=3,
+        stage_steps=STAGE,
+        encoder="mlp",
+        decoder="mlp",
+        width=8,
+    )
+    images = jnp.linspace(0, 1, 512).reshape(2, 16, 16, 1)
+    params, carry = model.init(jax.random.key(0), images)
+    for step in range(3 * STAGE + 5):
+        posterior, _ = model.encode(params, carry, images, step=step, train=True)
+        known = 2 * (min(step // STAGE, 2) + 1)
+        for x in (posterior.mean, posterior.logvar):
+            assert x.shape == (1, 2, 6)
+            assert np.all(x[..., :known] != 0)
+            assert np.all(x[..., known:] == 0)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"groups": 3}, "groups=3 for latent_dim=10, expected a divisor"),
+        ({"groups": 0}, "groups=0"),
+        ({"num_layers": 3}, "num_layers=3, expected 1"),
+        ({"encoder": "cnv"}, "did you mean 'conv'"),
+    ],
+)
+def test_says_what_it_cannot_build(change, message):
+    with pytest.raises(ValueError, match=message):
+        staged(**{"image_shape": (32, 32, 1), "latent_dim": 10} | change)
+
+
+def test_the_length_of_a_stage_is_one_number():
+    """Model and pressure change stage together, whichever of the two is set."""
+    config = deft.get_config()
+    config.model.stage_steps = 7.0
+    assert config.objective.terms.kl.stage_steps == 7.0
+    config.objective.terms.kl.stage_steps = 9.0
+    assert build.hyperparameters(config)["model"]["stage_steps"] == 9.0
