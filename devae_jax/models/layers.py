@@ -48,11 +48,15 @@ class Affine(nn.Module):
     style: Style
 
     def weights(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> tuple[Array, Array]:
-        kernel, bias = INITIALISERS[self.style.init](fan_in, fan_out)
-        return (
-            self.param("kernel", _uniform(kernel), shape).astype(self.style.dtype),
-            self.param("bias", _uniform(bias), (self.features,)).astype(self.style.dtype),
-        )
+        return self.kernel(shape, fan_in, fan_out), self.bias(fan_in, fan_out)
+
+    def kernel(self, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Array:
+        bound, _ = INITIALISERS[self.style.init](fan_in, fan_out)
+        return self.param("kernel", _uniform(bound), shape).astype(self.style.dtype)
+
+    def bias(self, fan_in: int, fan_out: int) -> Array:
+        _, bound = INITIALISERS[self.style.init](fan_in, fan_out)
+        return self.param("bias", _uniform(bound), (self.features,)).astype(self.style.dtype)
 
     def add_bias(self, maps: Array, bias: Array) -> Array:
         shape = [1] * maps.ndim
@@ -98,6 +102,30 @@ class Up(Affine):
         kernel, bias = self.weights(shape, *fans)
         x = conv.up(x.astype(self.style.dtype), kernel, self.style.convolution)
         return self.add_bias(x, bias)
+
+
+class Conv(Affine):
+    """Convolution with an odd kernel on maps [B, H, W, C], size H -> H / stride."""
+
+    size: int = 3
+    stride: int = 1
+    biased: bool = True
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        area, channels = self.size**2, x.shape[-1]
+        shape = (self.size, self.size, channels, self.features)
+        fans = (area * channels, area * self.features)
+        kernel = self.kernel(shape, *fans)
+        padding = [(self.size // 2, self.size // 2)] * 2
+        x = jax.lax.conv_general_dilated(
+            x.astype(self.style.dtype),
+            kernel,
+            (self.stride, self.stride),
+            padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return x + self.bias(*fans).reshape(1, 1, 1, -1) if self.biased else x
 
 
 class Collapse(Affine):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from devae_jax.models import conv, mlp
+from devae_jax.models import conv, mlp, residual, resnet
 from devae_jax.models.layers import Style
 
 ImageShape = tuple[int, int, int]
@@ -26,11 +26,11 @@ def _check(name: str, image_shape: ImageShape, sizes: tuple[int, ...]) -> None:
         )
 
 
-def _encoder(name, module, width, sizes=None) -> Factory:
+def _encoder(name, module, width, sizes=None, **kwargs) -> Factory:
     def factory(image_shape, given, style):
         if sizes:
             _check(name, image_shape, sizes)
-        return module(width=given or width, style=style)
+        return module(width=given or width, style=style, **kwargs)
 
     return factory
 
@@ -48,11 +48,15 @@ ENCODERS: dict[str, Factory] = {
     "conv": _encoder("conv", conv.ConvEncoder, 32, conv.SIZES),
     "conv_dlib": _encoder("conv_dlib", conv.DlibEncoder, 32, conv.SIZES),
     "mlp": _encoder("mlp", mlp.MlpEncoder, 1200),
+    "residual": _encoder("residual", residual.ResidualEncoder, 64, residual.SIZES),
+    "resnet50": _encoder("resnet50", resnet.ResNet, 64, resnet.SIZES, depths=resnet.RESNET50),
+    "resnet14": _encoder("resnet14", resnet.ResNet, 64, resnet.SIZES, depths=resnet.RESNET14),
 }
 
 DECODERS: dict[str, Factory] = {
     "conv": _decoder("conv", conv.ConvDecoder, 32, conv.SIZES),
     "conv_dlib": _decoder("conv_dlib", conv.DlibDecoder, 32, conv.SIZES),
     "mlp": _decoder("mlp", mlp.MlpDecoder, 1200),
+    "residual": _decoder("residual", residual.ResidualDecoder, 64, residual.SIZES),
     "mlp_dlib": _decoder("mlp_dlib", mlp.MlpDecoder, 1200, activation="tanh"),
 }
