@@ -186,7 +186,7 @@ def _fill(factory: Any, **values: Any) -> dict[str, Any]:
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
     """Keys by which two configs describe different runs, "key: old -> new"."""
-    flat_old, flat_new = _flatten(old), _flatten(new)
+    flat_old, flat_new = flatten(old), flatten(new)
     return [
         f"{key}: {flat_old.get(key, '(absent)')!r} -> {flat_new.get(key, '(absent)')!r}"
         for key in sorted(flat_old.keys() | flat_new.keys())
@@ -195,11 +195,12 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
     ]
 
 
-def _flatten(config: ConfigDict) -> dict[str, Any]:
+def flatten(config: ConfigDict) -> dict[str, Any]:
+    """{"model.latent_dim": 10, ...}; tuples become lists, as in a config read from JSON."""
     flat = {}
     for key, value in config.items():
         if isinstance(value, ConfigDict):
-            flat |= {f"{key}.{inner}": leaf for inner, leaf in _flatten(value).items()}
+            flat |= {f"{key}.{inner}": leaf for inner, leaf in flatten(value).items()}
         else:
             flat[key] = list(value) if isinstance(value, tuple) else value
     return flat

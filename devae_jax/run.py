@@ -7,15 +7,17 @@ import functools
 import json
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from devae_jax import build, evaluate
-from devae_jax.train import loop, parallel
+from devae_jax.train import loop, parallel, population
 from devae_jax.train.checkpoint import Checkpoints
 from devae_jax.train.writer import write_text
 from devae_jax.types import Array, Posterior, TrainState
@@ -104,7 +106,8 @@ class Run:
 
     def encode(self, images: Array) -> Posterior:
         """images [B, H, W, C] in [0, 1] -> posterior of every layer, leaves [K, B, D]."""
-        return self._encode(self.state.params, self.state.carry, jnp.asarray(images))
+        state = self.state
+        return self._encode(state.params, state.carry, jnp.asarray(images), jnp.int32(self.step))
 
     def decode(self, z: Array, layer: Array | int = 0) -> Array:
         """Latents z [N, D] of `layer` (one, or one each) -> images [N, H, W, C] in [0, 1]."""
@@ -117,21 +120,22 @@ class Run:
 
     @functools.cached_property
     def _encode(self):
-        return jax.jit(lambda p, c, x: self._objective.encode(p, c, x, jnp.int32(self.step)))
+        return jax.jit(self._objective.encode)
 
     @functools.cached_property
     def _decode(self):
         return jax.jit(self._objective.decode)
 
 
-def load(workdir: str | Path, *, step: int | None = None) -> Run:
+def load(workdir: str | Path, *, step: int | None = None, member: int | None = None) -> Run:
     """The run in `workdir`, rebuilt from its checkpoint alone, on the first device here.
 
     Args:
       step: which checkpoint; default the newest that can be read.
+      member: which member, if the run is a population.
 
     Raises:
-      ValueError: there is no such run or checkpoint, or it cannot be read.
+      ValueError: there is no such run, checkpoint or member, or it cannot be read.
     """
     folder = Path(workdir) / "checkpoints"
     if not folder.is_dir():
@@ -139,20 +143,49 @@ def load(workdir: str | Path, *, step: int | None = None) -> Run:
             f"got workdir={workdir} without checkpoints, expected a run; train first with "
             "launch/train.py"
         )
-    plan, config = None, None
+    rebuilt = {}
 
     def abstract(meta: dict[str, Any]) -> TrainState:
-        nonlocal plan, config
-        config = ConfigDict(meta["config"])
+        config, members = ConfigDict(meta["config"]), meta["members"]
+        if members and member not in range(len(members)):
+            raise ValueError(
+                f"got member={member}, expected 0 to {len(members) - 1}: {workdir} holds a "
+                "population; choose one"
+            )
+        if not members and member is not None:
+            raise ValueError(f"got member={member}, expected none: {workdir} holds one run")
         plan = build.plan(config)
-        return parallel.engine(plan.program, plan.hparams, devices=jax.local_devices()[:1]).abstract
+        rebuilt["plan"] = plan
+        rebuilt["config"] = of_member(config, members[member]) if members else config
+        return _engine(config, plan, members, jax.local_devices()[:1]).abstract
 
     saved = Checkpoints(folder).restore(abstract, step)
-    return Run(config, saved.step, saved.state, plan)
+    config, plan = rebuilt["config"], rebuilt["plan"]
+    if member is None:
+        return Run(config, saved.step, saved.state, plan)
+    plan = plan._replace(hparams=build.hyperparameters(config))
+    return Run(config, saved.step, population.member(saved.state, member), plan)
 
 
-def train(config: ConfigDict, workdir: str | Path, *, overwrite: bool = False) -> int:
+def of_member(config: ConfigDict, overrides: Mapping[str, Any]) -> ConfigDict:
+    """The config of one member: {"objective.scale": 0.5} laid over the population's."""
+    config = config.copy_and_resolve_references()
+    config.update_from_flattened_dict(overrides)
+    return config
+
+
+def train(
+    config: ConfigDict,
+    workdir: str | Path,
+    *,
+    members: Sequence[Mapping[str, Any]] = (),
+    overwrite: bool = False,
+) -> int:
     """Trains `config` in `workdir`, from its newest checkpoint if there is one.
+
+    Args:
+      members: train a population; each entry holds the numbers in which a member differs,
+        {"seed": 1, "objective.scale": 0.5}.
 
     Returns the step reached: short of `config.steps` if a signal stopped it.
 
@@ -162,14 +195,8 @@ def train(config: ConfigDict, workdir: str | Path, *, overwrite: bool = False) -
     """
     plan = build.plan(config)
     path = prepare(config, workdir, overwrite=overwrite)
-    engine = parallel.engine(
-        plan.program,
-        plan.hparams,
-        mode=config.parallel.mode,
-        devices=_devices(config.parallel.devices),
-    )
     step, _ = loop.train(
-        engine,
+        _engine(config, plan, members, _devices(config.parallel.devices)),
         Checkpoints(path / "checkpoints", keep=config.train.keep),
         loop.Schedule(
             steps=config.steps,
@@ -178,12 +205,23 @@ def train(config: ConfigDict, workdir: str | Path, *, overwrite: bool = False) -
             eval_every=config.train.eval_every,
         ),
         workdir=str(path),
-        meta=meta(config, plan),
-        evaluate=_evaluator(config, plan),
+        meta=meta(config, plan, members),
+        evaluate=_evaluator(config, plan, members),
         tensorboard=config.train.tensorboard,
         progress=config.train.progress,
     )
     return step
+
+
+def _engine(
+    config: ConfigDict, plan: build.Plan, members: Sequence[Mapping[str, Any]], devices: list
+) -> parallel.Engine:
+    if not members:
+        return parallel.engine(
+            plan.program, plan.hparams, mode=config.parallel.mode, devices=devices
+        )
+    each = [build.hyperparameters(of_member(config, member)) for member in members]
+    return population.engine(plan.program, population.stack(each), devices=devices)
 
 
 def _devices(count: int) -> list[jax.Device]:
@@ -195,26 +233,44 @@ def _devices(count: int) -> list[jax.Device]:
     return devices[: count or None]
 
 
-def _evaluator(config: ConfigDict, plan: build.Plan) -> loop.Evaluate:
-    """The cheap scores during training, rows "eval/..." of metrics.jsonl."""
-    objective = plan.program.objective(jax.tree.map(jnp.asarray, plan.hparams), None)
-    encode = jax.jit(objective.encode)
-    decode = jax.jit(objective.decode)
+def _evaluator(
+    config: ConfigDict, plan: build.Plan, members: Sequence[Mapping[str, Any]]
+) -> loop.Evaluate:
+    """The cheap scores during training, "eval/..." in the rows of metrics.jsonl."""
 
-    def evaluate_state(state: TrainState, step: int) -> dict[str, Any]:
+    def score(run: Run) -> dict[str, Any]:
         scores = evaluate.cheap(
-            lambda images: encode(state.params, state.carry, images, state.step),
-            lambda z, layer: decode(state.params, z, layer),
+            run.encode,
+            run.logits,
             plan.dataset,
-            step,
+            run.step,
             n=config.eval.samples,
             likelihood=config.objective.likelihood,
         )
         return {f"eval/{name}": value for name, value in scores.items()}
 
+    each = [
+        Run(own, 0, None, plan._replace(hparams=build.hyperparameters(own)))
+        for own in ([of_member(config, member) for member in members] or [config])
+    ]
+
+    def evaluate_state(state: TrainState, step: int) -> dict[str, Any]:
+        scores = []
+        for i, run in enumerate(each):
+            run.step, run.state = step, population.member(state, i) if members else state
+            scores.append(score(run))
+        return scores[0] if not members else jax.tree.map(lambda *leaves: np.stack(leaves), *scores)
+
     return evaluate_state
 
 
-def meta(config: ConfigDict, plan: build.Plan) -> dict[str, Any]:
-    """What a checkpoint says of itself: config and data identity."""
-    return json.loads(json.dumps({"config": config.to_dict(), "data": dict(plan.dataset.identity)}))
+def meta(
+    config: ConfigDict, plan: build.Plan, members: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """What a checkpoint says of itself: config, members and data identity."""
+    about = {
+        "config": config.to_dict(),
+        "members": [dict(member) for member in members],
+        "data": dict(plan.dataset.identity),
+    }
+    return json.loads(json.dumps(about))

@@ -60,16 +60,21 @@ def train(
     """
     step, state = 0, None
     if checkpoints.steps():
-        step, state, saved = checkpoints.restore(lambda _: engine.abstract)
-        if saved["data"] != meta["data"]:
-            raise ValueError(
-                f"got data {meta['data']}, expected that of the run, {saved['data']}; restore the "
-                "data or start again with --overwrite"
-            )
+
+        def abstract(saved: dict[str, Any]) -> TrainState:
+            for what in ("data", "members"):
+                if saved[what] != meta[what]:
+                    raise ValueError(
+                        f"got {what} {meta[what]}, expected those of the run, {saved[what]}; "
+                        "restore them or start again with --overwrite"
+                    )
+            return engine.abstract
+
+        step, state, _ = checkpoints.restore(abstract)
         checkpoints.discard_after(step)
     state = engine.init() if state is None else state
     writer = Writer(workdir, step=step, tensorboard=tensorboard)
-    bar = Progress(schedule.steps, initial=step, enabled=progress)
+    bar = Progress(schedule.steps, initial=step, enabled=progress, members=engine.members)
     with _signals() as stopped:
         while step < schedule.steps and not stopped():
             # The order of effects, always: train one window, check it, evaluate, write, save.
@@ -81,7 +86,7 @@ def train(
             rate = count / (time.perf_counter() - start)
             if evaluate is not None and schedule.due(schedule.eval_every, step):
                 row |= evaluate(state, step)
-            writer.write(step, row)
+            writer.write(step, row, engine.members)
             writer.events(step, {"steps_per_second": rate})
             bar.update(step, row, rate)
             if schedule.due(schedule.checkpoint_every, step) or stopped():

@@ -27,11 +27,13 @@ class Engine(NamedTuple):
     advance(state, step, count) -> (state after `count` steps, host metrics [count, ...]);
         `step` is the host's copy of state.step; the state passed in is donated
     abstract: the state's shapes and shardings, to restore a checkpoint into
+    members: M for a population, whose state is [M, ...] and metrics [count, M, ...]
     """
 
     init: Callable[[], TrainState]
     advance: Callable[[TrainState, int, int], tuple[TrainState, Metrics]]
     abstract: TrainState
+    members: int | None = None
 
 
 def fuses_steps(device: jax.Device) -> bool:
@@ -76,11 +78,7 @@ def engine(
         if fused:
             state, metrics = compiled(count)(hparams, state, arrays)
             return state, jax.device_get(metrics)
-        rows = []
-        for _ in range(count):
-            state, metrics = compiled(None)(hparams, state, arrays)
-            rows.append(metrics)
-        return state, jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(rows))
+        return one_by_one(compiled(None), hparams, state, arrays, count)
 
     start = jax.jit(functools.partial(init, program), out_shardings=replicated)
     shapes = jax.eval_shape(functools.partial(init, program), hparams)
@@ -88,6 +86,17 @@ def engine(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), shapes
     )
     return Engine(init=lambda: start(hparams), advance=advance, abstract=abstract)
+
+
+def one_by_one(
+    step: Callable, hparams: Hparams, state: TrainState, arrays: Any, count: int
+) -> tuple[TrainState, Metrics]:
+    """`count` calls of a compiled step, dispatched ahead; metrics are read once at the end."""
+    rows = []
+    for _ in range(count):
+        state, metrics = step(hparams, state, arrays)
+        rows.append(metrics)
+    return state, jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(rows))
 
 
 def _compile(program: Program, mode: str, devices: list, mesh: Any, count: int | None) -> Callable:

@@ -11,13 +11,17 @@ from tqdm import tqdm
 SECONDS_BETWEEN_LINES = 10.0
 
 
-def summary(row: Mapping[str, Any]) -> str:
-    """'loss 31.2 | recon 21.3 25.0 | KL 14.1 9.8 | MIG 0.41', layers from 0 up."""
+def summary(row: Mapping[str, Any], members: int | None = None) -> str:
+    """'loss 31.2 | recon 21.3 25.0 | KL 14.1 9.8 | MIG 0.41', layers from 0 up.
+
+    Of a population the mean over its members.
+    """
     names = {"loss": "loss", "reconstruction": "recon", "kl": "KL", "eval/mig": "MIG"}
     parts = []
     for key, label in names.items():
         if key in row:
-            values = np.atleast_1d(np.asarray(row[key], float)).reshape(-1)[:6]
+            values = np.atleast_1d(np.asarray(row[key], float))
+            values = np.atleast_1d(np.nanmean(values, axis=0)) if members else values
             parts.append(f"{label} " + " ".join("-" if np.isnan(v) else f"{v:.4g}" for v in values))
     return " | ".join(parts)
 
@@ -25,8 +29,15 @@ def summary(row: Mapping[str, Any]) -> str:
 class Progress:
     """Steps, steps/s, time left, reconstruction error and KL of every layer."""
 
-    def __init__(self, steps: int, *, initial: int = 0, enabled: bool = True):
-        self._steps, self._enabled = steps, enabled
+    def __init__(
+        self,
+        steps: int,
+        *,
+        initial: int = 0,
+        enabled: bool = True,
+        members: int | None = None,
+    ):
+        self._steps, self._enabled, self._members = steps, enabled, members
         self._bar = None
         self._last_line = 0.0
         self._mig: dict[str, Any] = {}
@@ -43,7 +54,7 @@ class Progress:
             return
         if "eval/mig" in row:
             self._mig = {"eval/mig": row["eval/mig"]}
-        text = summary({**row, **self._mig})
+        text = summary({**row, **self._mig}, self._members)
         if self._bar is not None:
             self._bar.set_description_str(text, refresh=False)
             self._bar.update(step - self._bar.n)

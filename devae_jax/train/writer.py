@@ -60,14 +60,23 @@ class Writer:
 
             self._events = SummaryWriter(str(Path(workdir) / "tensorboard"), purge_step=step + 1)
 
-    def write(self, step: int, row: Mapping[str, Any]) -> None:
-        """One row; arrays become lists, in TensorBoard one curve an entry."""
-        self._file.write(json.dumps({"step": step} | jsonable(row)) + "\n")
+    def write(self, step: int, row: Mapping[str, Any], members: int | None = None) -> None:
+        """One row, or one for each member if values are [M, ...]; arrays become lists."""
+        if members is None:
+            rows = [(jsonable(row), row)]
+        else:
+            parts = [{name: value[i] for name, value in row.items()} for i in range(members)]
+            rows = [
+                ({"member": i} | jsonable(part), {f"member_{i}/{k}": v for k, v in part.items()})
+                for i, part in enumerate(parts)
+            ]
+        for logged, curves in rows:
+            self._file.write(json.dumps({"step": step} | logged) + "\n")
+            self.events(step, curves)
         self._file.flush()
-        self.events(step, row)
 
     def events(self, step: int, row: Mapping[str, Any]) -> None:
-        """To TensorBoard alone: for what depends on the clock."""
+        """To TensorBoard alone, one curve an entry; also for what depends on the clock."""
         if self._events is None:
             return
         for name, value in row.items():

@@ -1,0 +1,97 @@
+"""Sweeps: a grid of configs as few compiled programs with many members each.
+
+Axes that change shapes make separate programs; all other numbers, seeds included, are members
+of one. A sweep file returns a config with
+
+    config.sweep = (("seed", (0, 1, 2)), ("objective.terms.kl.betas", ((1.0,), (4.0,))))
+
+and `plan` turns the product of the axes into groups.
+"""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from devae_jax import build
+from devae_jax.run import of_member
+
+FREE = ("seed",)  # numbers that are traced although no factory declares them
+
+
+class Group(NamedTuple):
+    """One program: a config, and the numbers in which each member differs from it."""
+
+    name: str
+    config: ConfigDict
+    members: list[dict[str, Any]]
+
+
+def plan(config: ConfigDict, axes: Sequence[tuple[str, Sequence[Any]]]) -> list[Group]:
+    """Static programs x traced members of the product of `axes`, in the order given.
+
+    Raises:
+      ValueError: an axis is not a key of the config, empty, or named twice; or a member is wrong.
+    """
+    known = set(build.flatten(config))
+    names = [name for name, _ in axes]
+    for name, values in axes:
+        if name not in known:
+            raise ValueError(
+                f"got sweep axis {name!r}, expected a key of the config"
+                f"{build.nearest(name, known)}; fix the sweep"
+            )
+        if not values or names.count(name) > 1:
+            raise ValueError(f"got sweep axis {name!r} empty or twice, expected values; fix it")
+    groups: dict[str, Group] = {}
+    for values in itertools.product(*(values for _, values in axes)):
+        setting = dict(zip(names, values, strict=True))
+        own = of_member(config, setting)
+        numbers = build.hyperparameters(own)  # checks the member
+        traced = {name: value for name, value in setting.items() if name in _traced(own)}
+        static = {name: value for name, value in setting.items() if name not in traced}
+        shapes = jax.tree.map(np.shape, numbers)
+        signature = json.dumps([static, shapes], sort_keys=True, default=str)
+        if signature not in groups:
+            name = ",".join(f"{key.split('.')[-1]}={value}" for key, value in static.items())
+            groups[signature] = Group(name or "all", of_member(config, static), [])
+        groups[signature].members.append(traced)
+    return list(groups.values())
+
+
+def _traced(config: ConfigDict) -> set[str]:
+    """The keys of a config that become arrays."""
+    found = set(FREE)
+    for owner, numbers in build.hyperparameters(config).items():
+        if isinstance(numbers, Mapping):
+            prefix = {
+                "model": "model",
+                "objective": "objective",
+                "optimizer": "optimizer",
+            }.get(owner)
+            prefix = (
+                prefix
+                or {"terms": "objective.", "players": "optimizer."}[owner.split(".")[0]] + owner
+            )
+            found |= {f"{prefix}.{name}" for name in numbers}
+    return found
+
+
+def members_that_fit(state_bytes: int, step_bytes: int, memory_bytes: int, members: int) -> int:
+    """How many members one program can hold: state and temporaries of each must fit.
+
+    A tenth of the memory is left for the tables and the runtime.
+    """
+    return max(1, min(members, int(0.9 * memory_bytes) // max(1, state_bytes + step_bytes)))
+
+
+def split(group: Group, size: int) -> list[Group]:
+    """A group as several of at most `size` members, to be trained one after another."""
+    parts = [group.members[i : i + size] for i in range(0, len(group.members), size)]
+    if len(parts) == 1:
+        return [group]
+    return [Group(f"{group.name},part={i}", group.config, part) for i, part in enumerate(parts)]

@@ -1,0 +1,131 @@
+"""Populations: each member equals its solo run, and members never communicate."""
+
+import functools
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from devae_jax import build, run, sweep
+from devae_jax.train import parallel, population
+from tests.laws.registry import config_of
+from tests.train.test_loop import small
+
+
+@pytest.fixture(autouse=True)
+def slicing_keys_is_no_reuse():
+    """The checker takes a second look at a population's stacked keys for a second use."""
+    with jax.debug_key_reuse(False):
+        yield
+
+
+METHODS = ("devae", "factor_vae", "dynamic_vae")
+COLLECTIVES = re.compile(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter")
+
+
+def members_of(config, count):
+    return [
+        build.hyperparameters(
+            run.of_member(config, {"seed": i, "optimizer.learning_rate": 1e-3 * (i + 1)})
+        )
+        for i in range(count)
+    ]
+
+
+@functools.cache
+def solo(method, index, steps):
+    config = config_of(method)
+    plan = build.plan(config)
+    engine = parallel.engine(
+        plan.program, members_of(config, index + 1)[index], devices=jax.devices()[:1]
+    )
+    return engine.advance(engine.init(), 0, steps)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "fuse, members, devices", [(False, 2, 1), (True, 2, 2), (True, 4, 2), (True, 2, 4)]
+)
+def test_members_equal_solo_runs(method, fuse, members, devices):
+    config = config_of(method)
+    plan = build.plan(config)
+    engine = population.engine(
+        plan.program,
+        population.stack(members_of(config, members)),
+        devices=jax.devices()[:devices],
+        fuse=fuse,
+    )
+    state, metrics = engine.advance(engine.init(), 0, 50)
+    assert metrics["loss"].shape == (50, members)
+    for i in range(2):
+        own_state, own_metrics = solo(method, i, 50)
+        np.testing.assert_allclose(metrics["loss"][:, i], own_metrics["loss"], rtol=1e-5)
+        pairs = zip(
+            jax.tree.leaves(population.member(state, i).params),
+            jax.tree.leaves(own_state.params),
+            strict=True,
+        )
+        for a, b in pairs:
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_no_collectives_when_members_fill_the_devices():
+    config = config_of("devae")
+    plan = build.plan(config)
+    for members, expected in ((8, False), (2, True)):
+        hparams = population.stack(members_of(config, members))
+        mesh = population.mesh_of(members, jax.devices())
+        state = jax.eval_shape(jax.vmap(functools.partial(population.init, plan.program)), hparams)
+        compiled = population.compile_steps(plan.program, mesh, 3)
+        text = compiled.lower(hparams, state, plan.program.source.arrays).compile().as_text()
+        assert bool(COLLECTIVES.search(text)) is expected
+
+
+def test_population_on_disk(tmp_path):
+    """Trains, resumes exactly, and every member can be loaded with its numbers."""
+    members = [{"seed": 3}, {"seed": 4, "optimizer.learning_rate": 2e-3}]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run.train(small(), whole, members=members) == 40
+    run.train(small(steps=20), parts, members=members)
+    with pytest.raises(ValueError, match="got members"):
+        run.train(small(), parts, members=members[:1])
+    run.train(small(), parts, members=members)
+    one = run.load(whole, member=1)
+    assert (one.config.seed, one.config.optimizer.learning_rate) == (4, 2e-3)
+    assert one.encode(np.zeros((2, 16, 16, 1))).mean.shape == (3, 2, 4)
+    assert (whole / "metrics.jsonl").read_bytes() == (parts / "metrics.jsonl").read_bytes()
+    alone = tmp_path / "alone"
+    run.train(run.of_member(small(), members[1]), alone)
+    np.testing.assert_allclose(
+        run.load(alone).encode(np.zeros((1, 16, 16, 1))).mean,
+        one.encode(np.zeros((1, 16, 16, 1))).mean[:, :1],
+        atol=1e-5,
+    )
+    for member in (None, 2):
+        with pytest.raises(ValueError, match="population"):
+            run.load(whole, member=member)
+
+
+def test_plan_separates_shapes_from_numbers():
+    axes = [
+        ("model.latent_dim", (2, 4)),
+        ("seed", (0, 1, 2)),
+        ("objective.terms.kl.betas", ((1.0, 2.0, 3.0), (1.0, 4.0, 9.0))),
+    ]
+    groups = sweep.plan(config_of("devae"), axes)
+    assert [len(group.members) for group in groups] == [6, 6]
+    assert [group.config.model.latent_dim for group in groups] == [2, 4]
+    assert groups[0].members[0] == {"seed": 0, "objective.terms.kl.betas": (1.0, 2.0, 3.0)}
+    with pytest.raises(ValueError, match="did you mean 'seed'"):
+        sweep.plan(config_of("devae"), [("sed", (0,))])
+    with pytest.raises(ValueError, match="increasing"):
+        sweep.plan(config_of("devae"), [("objective.terms.kl.betas", ((3.0, 2.0, 1.0),))])
+
+
+def test_memory_decides_how_many_members_train_at_once():
+    assert sweep.members_that_fit(10, 90, 1000, 64) == 9
+    assert sweep.members_that_fit(10, 90, 50, 64) == 1
+    group = sweep.plan(config_of("devae"), [("seed", tuple(range(5)))])[0]
+    assert [len(part.members) for part in sweep.split(group, 2)] == [2, 2, 1]
+    assert sweep.split(group, 5) == [group]
