@@ -1,8 +1,8 @@
 """Disentangled representation learning with DeVAE and the methods it is compared to.
 
-    run = devae_jax.load("runs/quickstart")
-    posterior = run.encode(images)
-    images = run.decode(posterior.mean[0], layer=0)
+run = devae_jax.load("runs/quickstart")
+posterior = run.encode(images)
+images = run.decode(posterior.mean[0], layer=0)
 """
 
 from typing import TYPE_CHECKING, Any

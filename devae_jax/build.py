@@ -197,7 +197,7 @@ def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
     """{"model.latent_dim": 10, ...}; tuples become lists, as in a config read from JSON."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, ConfigDict):
             flat |= {f"{key}.{inner}": leaf for inner, leaf in flatten(value).items()}

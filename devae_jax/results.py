@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -104,7 +105,7 @@ def draw(run: Run, workdir: str | Path, *, samples: int = 10_000) -> dict[str, P
     )
     index = np.random.RandomState(0).randint(fg.num_images(run.dataset.grid), size=64)
     images = run.dataset.observe(
-        run.dataset.arrays, fg.from_index(run.dataset.grid, index.astype(np.int32))
+        run.dataset.arrays, fg.from_index(run.dataset.grid, jnp.asarray(index, jnp.int32))
     )
     return draw_all(
         workdir / "figures",

@@ -99,7 +99,7 @@ def read_config(path: Path) -> ConfigDict:
 class Run:
     """A trained model: `encode`, `decode`, and the config and data it was trained with."""
 
-    def __init__(self, config: ConfigDict, step: int, state: TrainState, plan: build.Plan):
+    def __init__(self, config: ConfigDict, step: int, state: Any, plan: build.Plan):
         self.config, self.step, self.state = config, step, state
         self.dataset = plan.dataset
         self._objective = plan.program.objective(jax.tree.map(jnp.asarray, plan.hparams), None)

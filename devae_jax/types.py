@@ -9,7 +9,7 @@ Shapes: K latent layers, B images a batch, D latents, F factors, H x W x C pixel
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, dataclass_transform
 
 import jax
 
@@ -40,6 +40,7 @@ Pressures = Annotated[Array, Hyper(per_layer=True, exclusive=True, order="increa
 Capacities = Annotated[Array, Hyper(per_layer=True, order="decreasing")]
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 def _pytree(cls):
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
 

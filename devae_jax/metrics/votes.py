@@ -64,7 +64,7 @@ def factor_vae(
     right = np.where(np.arange(len(grid.sizes)) == guess[:, None], test, 0).sum(0)
     held = np.maximum(test.sum(0), 1)
     return {
-        "factor_vae": float(right.sum() / held.sum()),
+        "factor_vae": float(right.sum() / max(test.sum(), 1)),
         "train_accuracy": float(train.max(1).sum() / max(train.sum(), 1)),
         "per_factor": spread((right / held)[varying], varying, len(grid.sizes)),
         "votes_train": train,
