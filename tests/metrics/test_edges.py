@@ -1,0 +1,173 @@
+"""Odd input: a defined value, or an error that says what to do."""
+
+import numpy as np
+import pytest
+
+from devae_jax import metrics
+from devae_jax.types import FactorGrid
+
+CODES = {
+    "mig": metrics.mig,
+    "mig_sup": metrics.mig_sup,
+    "jemmig": metrics.jemmig,
+    "modularity": metrics.modularity,
+    "irs": metrics.irs,
+    "med": metrics.med,
+    "diffusion": metrics.diffusion,
+    "infomec": metrics.infomec,
+}
+SPLIT = {
+    "sap": metrics.sap,
+    "explicitness": metrics.explicitness,
+    "dci": lambda *split: metrics.dci(*split, model="random_forest", jobs=1),
+    "downstream": metrics.downstream,
+    "med": metrics.med,
+}
+ALL = sorted({*CODES, *SPLIT})
+GRID = FactorGrid(("a", "b"), (4, 5))
+
+
+def rows(n=200, dim=3, sizes=(3, 4), seed=0):
+    rng = np.random.default_rng(seed)
+    factors = np.stack([rng.integers(size, size=n) for size in sizes], axis=1)
+    codes = np.zeros((n, dim))
+    for j in range(dim):
+        codes[:, j] = factors[:, j % len(sizes)] + 0.1 * rng.normal(size=n)
+    return codes, factors
+
+
+def run(name, codes, factors):
+    half = len(codes) // 2
+    if name in CODES:
+        return CODES[name](codes, factors)
+    return SPLIT[name](codes[:half], factors[:half], codes[half:], factors[half:])
+
+
+def numbers(result):
+    return [v for v in result.values() if isinstance(v, float)]
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dim", [1, 2, 5])
+@pytest.mark.parametrize("dead", ["alive", "one constant", "all constant"])
+def test_any_number_of_latents_dead_or_alive(name, dim, dead):
+    codes, factors = rows(dim=dim)
+    codes[:, : {"alive": 0, "one constant": 1, "all constant": dim}[dead]] = 0.7
+    assert np.isfinite(numbers(run(name, codes, factors))).all()
+
+
+@pytest.mark.parametrize("name", ["mig", "mig_sup", "modularity", "irs", "med", "diffusion"])
+def test_a_code_without_information_scores_zero(name):
+    _, factors = rows()
+    assert run(name, np.full((200, 3), 0.7, np.float32), factors)[name] == pytest.approx(
+        0, abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_single_factor(name):
+    codes, factors = rows()
+    assert np.isfinite(numbers(run(name, codes, factors[:, :1]))).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_factor_that_never_varies_is_left_out(name):
+    codes, factors = rows()
+    result = run(name, codes, factors)
+    wider = run(name, codes, np.insert(factors, 1, 7, axis=1))
+    for key in (k for k, v in result.items() if isinstance(v, float)):
+        assert wider[key] == pytest.approx(result[key], abs=1e-12), key
+    if "per_factor" in wider:
+        assert np.isnan(wider["per_factor"]).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_value_that_only_the_test_split_has(name):
+    codes, factors = rows()
+    factors[150:160, 0] = 9
+    assert np.isfinite(numbers(run(name, codes, factors))).all()
+
+
+def test_duplicated_latents_lose_the_gap_but_not_modularity():
+    codes, factors = rows(dim=2)
+    twice = np.repeat(codes, 2, axis=1)
+    assert metrics.mig(twice, factors)["mig"] == pytest.approx(0, abs=1e-12)
+    assert metrics.modularity(twice, factors)["modularity"] > 0.95
+    assert metrics.diffusion(twice, factors)["diffusion"] == pytest.approx(0.5, abs=0.02)
+    assert metrics.unsupervised(twice)["gaussian_total_correlation"] > 10
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda c, f: (np.where(np.arange(200)[:, None] == 3, np.nan, c), f), "NaN or Inf"),
+        (lambda c, f: (np.where(np.arange(3) == 1, np.inf, c), f), r"latents \[1\]"),
+        (lambda c, f: (c, f + 0.5), "bin_factors"),
+        (lambda c, f: (c, f[:, 0]), r"factors\[:, None\]"),
+        (lambda c, f: (c[:, 0], f), "expected .samples, latents"),
+        (lambda c, f: (c, np.zeros_like(f)), "never vary"),
+        (lambda c, f: (c.astype(complex), f), "real numbers"),
+        (lambda c, f: (c[:, :0], f), "expected .samples, latents"),
+    ],
+)
+def test_bad_input_says_what_to_do(name, spoil, told):
+    with pytest.raises(ValueError, match=told):
+        run(name, *spoil(*rows()))
+
+
+@pytest.mark.parametrize("name", sorted(CODES))
+def test_mismatched_lengths(name):
+    codes, factors = rows()
+    with pytest.raises(ValueError, match="got 200 codes and 199 rows"):
+        CODES[name](codes, factors[1:])
+
+
+@pytest.mark.parametrize("name", sorted(SPLIT))
+def test_mismatched_splits(name):
+    codes, factors = rows()
+    with pytest.raises(ValueError, match="same columns"):
+        SPLIT[name](codes, factors, codes[:, :2], factors)
+
+
+@pytest.mark.parametrize("name", sorted(set(CODES) - {"irs"}))
+def test_fewer_samples_than_bins(name):
+    codes, factors = rows(n=19)
+    with pytest.raises(ValueError, match="19 samples for 20 bins"):
+        CODES[name](codes, factors)
+
+
+def test_unknown_names_are_corrected():
+    codes, factors = rows()
+    with pytest.raises(ValueError, match="did you mean 'dlib'"):
+        metrics.mig(codes, factors, protocol="dlip")
+    with pytest.raises(ValueError, match="did you mean 'random_forest'"):
+        metrics.dci(codes, factors, codes, factors, model="random_forrest")
+    with pytest.raises(ValueError, match="did you mean 'spearman'"):
+        metrics.udr([codes, codes], method="spearmen")
+
+
+def test_incomplete_grids_are_refused():
+    codes = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.raises(ValueError, match="got 19 codes for a grid of 20 points"):
+        metrics.CodeTable(codes[1:], GRID)
+    some = metrics.CodeTable(codes[::2], GRID, np.arange(0, 20, 2))
+    np.testing.assert_array_equal(some.lookup(np.array([4, 4, 18])), codes[[4, 4, 18]])
+    with pytest.raises(ValueError, match="encode the whole grid"):
+        metrics.factor_vae(some, GRID, 0, votes=20, votes_test=20)
+    with pytest.raises(ValueError, match="ascending"):
+        metrics.CodeTable(codes, GRID, np.arange(20)[::-1])
+
+
+def test_votes_of_dead_codes_and_of_lone_factors():
+    nothing = metrics.CodeTable(np.full((20, 3), 0.7, np.float32), GRID)
+    result = metrics.factor_vae(nothing, GRID, 0, votes=50, votes_test=50, threshold=0.0)
+    assert result["factor_vae"] == 0 and not result["active"].any()
+    alone = FactorGrid(("a", "b"), (1, 20))
+    code = metrics.CodeTable(np.arange(20.0)[:, None] * np.array([[1.0, -2.0]]), alone)
+    result = metrics.factor_vae(code, alone, 0, votes=50, votes_test=50)
+    assert result["factor_vae"] == 1 and np.isnan(result["per_factor"][0])
+    with pytest.raises(ValueError, match="two factors that vary"):
+        metrics.beta_vae(code, alone, 0)
+    with pytest.raises(ValueError, match="a factor with two values"):
+        metrics.factor_vae(code, FactorGrid(("a",), (1,)), 0)
