@@ -77,7 +77,8 @@ def _mask(size: int) -> int:
 
 
 def _accept(words: np.ndarray, size: int) -> _Accepted:
-    values = words & np.uint32(_mask(size))
+    mask = _mask(size)
+    values = words.astype(np.min_scalar_type(mask)) & mask  # the low bits are enough
     if size & (size - 1) == 0:
         return _Accepted(values, None, None)
     good = values < size
