@@ -20,10 +20,11 @@ SYMBOLS = {"betas": "β", "capacities": "C"}  # of the hyperparameters that tell
 
 def layer_labels(config: ConfigDict) -> list[str] | None:
     """What distinguishes the layers of a run, ["β=1", "β=10", ...]; None if nothing does."""
+    num_layers = config.model.get("num_layers", 1)
     for options in config.objective.terms.values():
         for name, symbol in SYMBOLS.items():
             values = options.get(name)
-            if isinstance(values, list | tuple) and len(values) == config.model.num_layers:
+            if isinstance(values, list | tuple) and len(values) == num_layers:
                 return [f"{symbol}={value:g}" for value in values]
     return None
 

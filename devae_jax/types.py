@@ -126,8 +126,8 @@ class Objective(NamedTuple):
 class Shard(NamedTuple):
     """Which part of the global batch this device computes (index may be traced)."""
 
-    index: Array | int = 0
-    count: int = 1
+    index: Array | int = 0  # type: ignore[assignment]  # hides the tuple method
+    count: int = 1  # type: ignore[assignment]
 
 
 class Source(NamedTuple):

@@ -48,7 +48,6 @@ def staged(
     Raises:
       ValueError: G does not divide D, more than one layer, or as for `vae`.
     """
-    image_shape = tuple(image_shape)
     check_shape(
         image_shape, latent_dim=latent_dim, groups=groups, group_width=group_width, width=width
     )
@@ -74,7 +73,7 @@ def staged(
         return jnp.minimum(jnp.asarray(step, jnp.int32) // length, groups - 1)
 
     def init_fn(key, images):
-        if images.shape[1:] != image_shape:
+        if images.shape[1:] != tuple(image_shape):
             raise ValueError(f"got images {images.shape}, expected [B, {image_shape}]")
         sub_encoders = {}
         for name in names:
@@ -93,15 +92,18 @@ def staged(
             "decoder": decoder_net.init(stream(key, "decoder"), z)["params"],
         }, {}
 
+    def own_posterior(params, images):
+        return encoder_net.apply({"params": params}, images)
+
     def encode(params, carry, images, *, step, train):
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *[params["encoder"][n] for n in names])
-        own = jax.vmap(lambda p: encoder_net.apply({"params": p}, images))(stacked)
+        own = jax.vmap(own_posterior, (0, None))(stacked, images)
+        mean, logvar = jax.lax.stop_gradient((own.mean, own.logvar))
         w1, w2 = (  # [G, 1, 1, d]; the last group is never frozen
             jnp.pad(params["projections"][name], ((0, 1), (0, 0)))[:, None, None]
             for name in ("w1", "w2")
         )
-        frozen = jax.lax.stop_gradient(own)
-        frozen = Posterior(mean=frozen.mean * jnp.exp(w1), logvar=frozen.logvar + w2)
+        frozen = Posterior(mean=mean * jnp.exp(w1), logvar=logvar + w2)
         group = jnp.arange(groups).reshape(-1, 1, 1, 1)
         stage = stage_of(step)
 

@@ -96,7 +96,6 @@ def vae(
     Raises:
       ValueError: unknown name, image size the network cannot take, D or K < 1.
     """
-    image_shape = tuple(image_shape)
     check_shape(image_shape, latent_dim=latent_dim, num_layers=num_layers, width=width)
     style = make_style(init, convolution, dtype, axis_name)
     layers = lookup(LATENTS, latents, "latents")(num_layers, latent_dim)
@@ -105,7 +104,7 @@ def vae(
     decoder_net = lookup(DECODERS, decoder, "decoder")(image_shape, width, style)
 
     def init_fn(key, images):
-        if images.shape[1:] != image_shape:
+        if images.shape[1:] != tuple(image_shape):
             raise ValueError(f"got images {images.shape}, expected [B, {image_shape}]")
         variables = encoder_net.init(stream(key, "encoder"), images[:1])
         params = {

@@ -73,7 +73,8 @@ def engine(
     tables = None if program.source.streaming else place(program.source.arrays)
 
     def advance(state, step, count):
-        arrays = tables if tables is not None else place(program.source.host_batches(step, count))
+        stream = program.source.host_batches
+        arrays = tables if stream is None else place(stream(step, count))
         fused = fuses_steps(devices[0]) if fuse is None else fuse
         if fused:
             state, metrics = compiled(count)(hparams, state, arrays)
