@@ -3,7 +3,7 @@
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import app, logging
@@ -13,16 +13,24 @@ EXIT_NON_FINITE = 3  # the loss became NaN or infinite
 EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
 
 
-def run(main: Callable[[], int | None]) -> None:
-    """Runs `main` as an absl app; mistakes of the user end in one line, not a traceback."""
+def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
+    """Runs `main` as an absl app; mistakes of the user end in one line, not a traceback.
+
+    Args:
+      commands: what the first argument may be, passed to `main`; empty: no arguments.
+    """
     keep_freed_memory()
 
     def guarded(argv: list[str]) -> int:
         logging.set_verbosity(logging.WARNING)
+        arguments = argv[1:]
         try:
-            if len(argv) > 1:
+            if commands and (len(arguments) != 1 or arguments[0] not in commands):
+                got = " ".join(arguments) or "no command"
+                raise ValueError(f"got {got}, expected one of {', '.join(commands)}; see --help")
+            if arguments and not commands:
                 raise ValueError(f"got argument {argv[1]!r}, expected only --flags; see --help")
-            return main() or 0
+            return main(*arguments) or 0
         except ValueError as error:
             if os.environ.get("DEVAE_TRACEBACK"):
                 raise

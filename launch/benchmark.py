@@ -1,0 +1,50 @@
+"""Measures the library on this machine, against PyTorch, the reference and the machine's limits.
+
+    python launch/benchmark.py step         # the training step against a PyTorch twin
+    python launch/benchmark.py loop         # host overhead, scan, seconds to the first step
+    python launch/benchmark.py data         # images a second of every source
+    python launch/benchmark.py population   # many runs in one program
+    python launch/benchmark.py metrics      # against disentanglement_lib's CPU seconds
+    python launch/benchmark.py gpu --minutes=8
+
+All cases of a table are timed in turns, in one run; times are medians. `--json=FILE` also writes
+the rows {benchmark, case, ours_ms, peer, peer_ms, speedup, floor_ms, ...}. `step` needs PyTorch:
+pip install "devae_jax[bench]".
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from absl import flags
+
+from launch import common
+
+BENCHMARKS = ("step", "loop", "data", "population", "metrics", "gpu")
+
+_JSON = flags.DEFINE_string("json", None, "Also write the rows to this file.")
+_MINUTES = flags.DEFINE_float(
+    "minutes", None, "About how long to measure; default 2, 8 for gpu.", lower_bound=0.0
+)
+_TINY = flags.DEFINE_bool("tiny", False, "Smallest sizes: only to see that it works.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Cache of rendered data sets.")
+
+
+def main(name: str) -> None:
+    common.enable_compilation_cache()
+    from launch.benchmarks import measure
+
+    benchmark = importlib.import_module(f"launch.benchmarks.{name}")
+    minutes = _MINUTES.value if _MINUTES.value is not None else 8.0 if name == "gpu" else 2.0
+    where = measure.machine()
+    print(", ".join(f"{key} {value}" for key, value in where.items()))
+    rows = benchmark.run(measure.Options(_TINY.value, minutes, _DATA_DIR.value))
+    print(measure.table(rows))
+    if _JSON.value:
+        measure.write_json(_JSON.value, rows, where)
+
+
+if __name__ == "__main__":
+    common.run(main, commands=BENCHMARKS)

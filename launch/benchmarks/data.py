@@ -1,0 +1,89 @@
+"""Batches a second of every source, beside what the training step of this machine eats."""
+
+import jax
+import numpy as np
+
+from devae_jax import build, data, rng
+from devae_jax.data import stream
+from devae_jax.train import parallel
+from devae_jax.types import Source
+from launch.benchmarks import runs
+from launch.benchmarks.measure import Options, Row, interleave
+
+SOURCES = (
+    "toy",
+    "dsprites_regen",
+    "dsprites_regen, epoch",
+    "dsprites_regen_noshape",
+    "dsprites_regen_color",
+    "dsprites_regen_noisy",
+    "shapes3d_like",
+)
+CALLS = 8
+
+
+def run(options: Options) -> list[Row]:
+    """A row for each embedded source, drawn inside jit, and one for streamed images.
+
+    The last fact, `times_the_step`, says how many training steps (K = 1, data included) a
+    source could feed.
+    """
+    batch = 8 if options.tiny else 256
+    config = runs.config(options, batch=batch, layers=1)
+    plan = build.plan(config)
+    calls = {"step": runs.stepper(parallel.engine(plan.program, plan.hparams), 1)}
+    held = {}
+    for name in SOURCES[:1] if options.tiny else SOURCES:
+        dataset, _, sampling = name.partition(", ")
+        source = data.source(
+            data.load(dataset, data_dir=options.data_dir), batch, sampling or "replacement"
+        )
+        calls[name], held[name] = _drawn(source), source
+    streamed = stream.source(_noise(1024, config.data.image_size), batch)
+    calls["streamed"], held["streamed"] = _streamed(streamed), streamed
+    turn = 0.02 if options.tiny else 0.3
+    times = interleave(calls, seconds=options.minutes * 60, turn=turn)
+    rows = []
+    for name, source in held.items():
+        facts = {
+            "images_per_second": 1e3 * CALLS * batch / times[name].minimum,
+            "table_MB": sum(x.nbytes for x in jax.tree.leaves(source.arrays)) / 1e6,
+            "times_the_step": times["step"].minimum / (times[name].minimum / CALLS),
+        }
+        case = f"{name}, batch {batch}"
+        rows.append(Row("data", case, times[name].median / CALLS, facts=facts))
+    return rows
+
+
+def _drawn(source: Source):
+    take, key, step = jax.jit(source.take), rng.stream(rng.seed(0), "data"), 0
+
+    def call():
+        nonlocal step
+        for _ in range(CALLS):
+            images = take(source.arrays, key, np.int32(step))
+            step += 1
+        images.block_until_ready()
+
+    return call
+
+
+def _streamed(source: Source):
+    """The host reads chunks ahead; the device takes batches out of them."""
+    take, key, step = jax.jit(source.take), rng.seed(0), 0
+
+    def call():
+        nonlocal step
+        arrays = jax.device_put(source.host_batches(step, CALLS))
+        for _ in range(CALLS):
+            images = take(arrays, key, np.int32(step))
+            step += 1
+        images.block_until_ready()
+
+    return call
+
+
+def _noise(size: int, pixels: int) -> stream.Images:
+    """Images in memory: the cost of streaming without that of decoding files."""
+    images = np.random.RandomState(0).randint(0, 256, (size, pixels, pixels, 1), np.uint8)
+    return stream.Images(size, images.shape[1:], lambda i: images[i], {"name": "noise"})

@@ -1,0 +1,75 @@
+"""Programs to time: the method of the paper as the library trains it."""
+
+import itertools
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from configs import beta_vae, devae
+from devae_jax import rng
+from devae_jax.train.parallel import Engine
+from devae_jax.train.step import Program
+from devae_jax.types import Source
+from launch.benchmarks.measure import Options
+
+BETAS = (1.0, 10.0, 40.0)
+
+
+def config(options: Options, *, batch: int, layers: int, **changes: object) -> ConfigDict:
+    """beta-VAE (K = 1) or DeVAE (K = 3) on dSprites, 64 x 64 pixels; `tiny`: toy images."""
+    made = devae.get_config() if layers > 1 else beta_vae.get_config("vae")
+    made.batch_size = batch
+    made.data.data_dir = options.data_dir or ""
+    made.train.progress = False
+    if options.tiny:
+        made.data.name, made.data.image_size, made.model.width = "toy", 32, 4
+    made.update_from_flattened_dict(changes)
+    return made
+
+
+def batch_of(program: Program) -> np.ndarray:
+    """Images [B, H, W, C] of the first step."""
+    source = program.source
+    key = rng.stream(rng.seed(0), "data")
+    return np.asarray(jax.jit(source.take)(source.arrays, key, np.int32(0)))
+
+
+def fixed(program: Program, images: np.ndarray) -> Program:
+    """`program` on the same batch at every step: without the cost of data."""
+    old = program.source
+    source = Source(images, lambda arrays, *_: arrays, old.size, old.batch_size, old.image_shape)
+    return program._replace(source=source)
+
+
+def stepper(engine: Engine, steps: int) -> Callable[[], None]:
+    """A call that trains `steps` steps and waits for them."""
+    state, step = engine.init(), 0
+
+    def call():
+        nonlocal state, step
+        state, _ = engine.advance(state, step, steps)
+        step += steps
+
+    return call
+
+
+def gigaflop(settings: ConfigDict, image_shape: tuple[int, int, int]) -> float:
+    """Of one training step: two a multiply-add, forward, and both gradients.
+
+    The first layer needs no gradient of its input; everything but convolutions and dense
+    layers is left out, below 1 %.
+    """
+    size, _, channels = image_shape
+    width, latents = settings.model.width, settings.model.latent_dim
+    layers, batch = settings.model.num_layers, settings.batch_size
+    maps = [channels] + [width] * (2 if size == 64 else 1) + [2 * width] * 2
+    outputs = [(size >> i) ** 2 for i in range(1, len(maps))]
+    pairs = zip(itertools.pairwise(maps), outputs, strict=True)
+    strided = [16 * before * after * count for (before, after), count in pairs]
+    units = 8 * width
+    trunk = sum(strided) + 16 * maps[-1] * units
+    encoder = trunk + units * 2 * latents
+    decoder = trunk + units * latents * (2 if layers > 1 else 1)
+    return 2e-9 * batch * (3 * encoder - strided[0] + 3 * layers * decoder)

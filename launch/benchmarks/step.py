@@ -1,0 +1,80 @@
+"""One training step against plain PyTorch, in the same run: batch 64 and 256, K = 1 and 3."""
+
+from devae_jax import build
+from devae_jax.train import parallel
+from launch.benchmarks import runs, twin
+from launch.benchmarks.measure import Options, Row, interleave, matmul
+
+
+def run(options: Options) -> list[Row]:
+    """Rows for each batch size and K.
+
+    "fixed batch": the step alone, against the twin in PyTorch's two memory layouts.
+    "with data": batches drawn in the step, against the twin fed by a DataLoader.
+    The floor is the step's arithmetic at the speed of a 2048^2 matrix product, best of the run.
+    """
+    twin.load_torch()
+    cases = [(64, 1), (64, 3), (256, 1), (256, 3)]
+    if options.tiny:
+        cases = [(8, 3)]
+    seconds = options.minutes * 60 / len(cases)
+    return [row for batch, layers in cases for row in _rows(options, batch, layers, seconds)]
+
+
+def _rows(options: Options, batch: int, layers: int, seconds: float) -> list[Row]:
+    config = runs.config(options, batch=batch, layers=layers)
+    plan = build.plan(config)
+    images = runs.batch_of(plan.program)
+    betas = runs.BETAS[:layers]
+    steps = max(1, 256 // batch)  # a call, so that dispatching ahead can show
+    product, gemm = matmul(256 if options.tiny else 2048)
+    shape = {"latent_dim": config.model.latent_dim, "width": config.model.width}
+    threads = twin.choose_threads(twin.stepper(images, betas, **shape))
+
+    def ours(program):
+        return runs.stepper(parallel.engine(program, plan.hparams), steps)
+
+    def peer(batches=None, **how):
+        step = twin.stepper(images, betas, **shape, **how)
+        if batches is None:
+            return lambda: [step() for _ in range(steps)]
+        return lambda: [step(next(batches)) for _ in range(steps)]
+
+    times = interleave(
+        {
+            "gemm": product,
+            "fixed": ours(runs.fixed(plan.program, images)),
+            "data": ours(plan.program),
+            "torch": peer(),
+            "torch channels_last": peer(channels_last=True),
+            "torch + DataLoader": peer(twin.loader(images, batch)),
+        },
+        seconds=seconds,
+        turn=0.02 if options.tiny else 0.5,
+    )
+    floor = runs.gigaflop(config, plan.dataset.image_shape) / gemm * times["gemm"].minimum
+
+    def row(what, name, peer):
+        mine, other = times[name], times[peer]
+        return Row(
+            "step",
+            f"batch {batch}, K = {layers}, {what}",
+            mine.median / steps,
+            peer,
+            other.median / steps,
+            floor,
+            {
+                "min_ms": mine.minimum / steps,
+                "peer_min_ms": other.minimum / steps,
+                "min_speedup": other.minimum / mine.minimum,
+                "cpu_ms": mine.cpu / steps,
+                "peer_cpu_ms": other.cpu / steps,
+                "peer_threads": threads,
+            },
+        )
+
+    return [
+        row("fixed batch", "fixed", "torch"),
+        row("fixed batch", "fixed", "torch channels_last"),
+        row("with data", "data", "torch + DataLoader"),
+    ]
