@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from devae_jax import evaluate
 from devae_jax.data import factors as fg
-from devae_jax.run import Run
+from devae_jax.run import Run, load
 from devae_jax.train.writer import read_rows
 from devae_jax.viz.draw import draw_all
 
@@ -33,6 +33,7 @@ def score(
     run: Run,
     workdir: str | Path,
     *,
+    member: int | None = None,
     metrics: str | Sequence[str] = "cheap",
     protocol: str = "dlib",
     layers: str | Sequence[int] = "all",
@@ -59,10 +60,11 @@ def score(
     )
     label = {
         "run": str(Path(workdir).name),
-        "member": None,
+        "member": member,
         "step": run.step,
         "method": run.config.method,
         "seed": run.config.seed,
+        "hparams": run.config.objective.to_dict(),
         "data": dict(run.dataset.identity),
     }
     rows = [label | row for row in rows]
@@ -73,9 +75,18 @@ def score(
     return rows
 
 
+def score_members(workdir: str | Path, members: int, **options: Any) -> list[dict[str, Any]]:
+    """`score` for every member of a population; options as there."""
+    return [
+        row
+        for i in range(members)
+        for row in score(load(workdir, member=i), workdir, member=i, **options)
+    ]
+
+
 def _identity(row: dict[str, Any]) -> tuple:
     """Two rows with the same identity measure the same thing."""
-    names = ("step", "layer", "representation", "protocol", "metric")
+    names = ("member", "step", "layer", "representation", "protocol", "metric")
     return tuple(row.get(name) for name in names)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from devae_jax.models import convolution as conv
 
-DOWN = [(4, 3, 16), (8, 64, 64), (16, 16, 32), (16, 32, 64), (32, 32, 32), (64, 1, 32), (64, 3, 16)]
-UP = [(4, 64, 64), (8, 64, 32), (16, 32, 32), (16, 32, 16), (32, 32, 3), (32, 16, 1), (8, 3, 3)]
+DOWN = [(4, 3, 16), (8, 64, 64), (16, 32, 64), (32, 16, 32), (64, 1, 32)]
+UP = [(4, 64, 64), (8, 64, 32), (16, 32, 16), (32, 32, 3), (32, 16, 1)]
 CASES = [("down", *case) for case in DOWN] + [("up", *case) for case in UP]
 
 
@@ -54,7 +54,7 @@ def test_values_and_gradients(name, size, channels, features):
     check(value_and_grads(name, "fast", *given), value_and_grads(name, "native", *given), 1e-5)
 
 
-@cases([CASES[i] for i in (0, 3, 5, 8, 11)])
+@cases([CASES[i] for i in (0, 2, 4, 6, 8)])
 def test_in_float64(name, size, channels, features):
     with jax.enable_x64(True):
         given = arrays(name, size, channels, features, dtype=jnp.float64)
@@ -63,7 +63,7 @@ def test_in_float64(name, size, channels, features):
         check(fast, native, 1e-13)
 
 
-@cases([CASES[3], CASES[8]])
+@cases([CASES[2], CASES[6]])
 def test_in_bfloat16(name, size, channels, features):
     given = arrays(name, size, channels, features)
     low = [x.astype(jnp.bfloat16) for x in given]
@@ -72,7 +72,7 @@ def test_in_bfloat16(name, size, channels, features):
     check(fast, value_and_grads(name, "native", *given), 2e-2)
 
 
-@cases([CASES[0], CASES[3], CASES[8]])
+@cases([CASES[0], CASES[2], CASES[6]])
 def test_under_vmap_over_weights(name, size, channels, features):
     """A population: every member has its own kernel, all see the same images."""
     images, kernels, cotangents = arrays(name, size, channels, features, members=(3,))

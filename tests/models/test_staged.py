@@ -87,9 +87,10 @@ def test_later_groups_are_the_prior():
         width=8,
     )
     images = jnp.linspace(0, 1, 512).reshape(2, 16, 16, 1)
-    params, carry = model.init(jax.random.key(0), images)
+    params, carry = jax.jit(model.init)(jax.random.key(0), images)
+    encode = jax.jit(lambda p, t: model.encode(p, carry, images, step=t, train=True)[0])
     for step in range(3 * STAGE + 5):
-        posterior, _ = model.encode(params, carry, images, step=step, train=True)
+        posterior = encode(params, step)
         known = 2 * (min(step // STAGE, 2) + 1)
         for x in (posterior.mean, posterior.logvar):
             assert x.shape == (1, 2, 6)
