@@ -77,12 +77,18 @@ def _check_resumable(config: ConfigDict, path: Path) -> None:
             "expected the same run to go on; restore these keys, choose another --workdir, or "
             "start again with --overwrite"
         )
-    done = Checkpoints(path / "checkpoints").steps()
-    if done and done[-1] >= config.steps:
+    if finished(config, path):
         raise ValueError(
-            f"got workdir={path} with a run finished at step {done[-1]}, expected one to go on; "
-            "raise --config.steps to train longer, or start again with --overwrite"
+            f"got workdir={path} with a run finished at step {config.steps}, expected one to go "
+            "on; raise --config.steps to train longer, or start again with --overwrite"
         )
+
+
+def finished(config: ConfigDict, workdir: str | Path) -> bool:
+    """Whether `workdir` holds a checkpoint of the config's last step."""
+    folder = Path(workdir) / "checkpoints"
+    steps = Checkpoints(folder).steps() if folder.is_dir() else []
+    return bool(steps) and steps[-1] >= config.steps
 
 
 def read_config(path: Path) -> ConfigDict:

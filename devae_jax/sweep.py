@@ -8,6 +8,7 @@ of one. A sweep file returns a config with
 and `plan` turns the product of the axes into groups.
 """
 
+import functools
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from ml_collections import ConfigDict
 
 from devae_jax import build
 from devae_jax.run import of_member
+from devae_jax.train import step
 
 FREE = ("seed",)  # numbers that are traced although no factory declares them
 
@@ -79,6 +81,26 @@ def _traced(config: ConfigDict) -> set[str]:
             )
             found |= {f"{prefix}.{name}" for name in numbers}
     return found
+
+
+def fitting(group: Group) -> int:
+    """How many of a group's members the first device holds at once; all where it cannot say."""
+    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    if limit is None:
+        return len(group.members)
+    built = build.plan(group.config)
+    state = jax.eval_shape(functools.partial(step.init, built.program), built.hparams)
+    one = jax.jit(functools.partial(step.train_step, built.program))
+    used = one.lower(built.hparams, state, built.program.source.arrays).compile()
+    analysis: Any = used.memory_analysis()
+    tables = sum(leaf.nbytes for leaf in jax.tree.leaves(built.program.source.arrays))
+    fit = members_that_fit(
+        analysis.output_size_in_bytes,
+        analysis.temp_size_in_bytes,
+        limit - tables,
+        -(-len(group.members) // len(jax.devices())),
+    )
+    return fit * len(jax.devices())
 
 
 def members_that_fit(state_bytes: int, step_bytes: int, memory_bytes: int, members: int) -> int:

@@ -117,3 +117,14 @@ def test_unknown_key_names_the_nearest(tmp_path):
         "train.py", *train_flags(tmp_path, 10), "--config.optimizer.learning_rte=1", code=1
     )
     assert "learning_rate" in text
+
+
+def test_sweep_trains_scores_and_goes_on(tmp_path):
+    flags = [f"--config={ROOT / 'configs' / 'sweeps' / 'toy.py'}", f"--workdir={tmp_path}"]
+    flags += ["--config.steps=50", "--config.train.eval_every=0"]
+    assert "2 members" in launch("sweep.py", *flags, "--plan")
+    launch("sweep.py", *flags)
+    for folder in ("latent_dim=2", "latent_dim=4"):
+        rows = json.loads((tmp_path / folder / "scores.json").read_text())
+        assert {(row["member"], row["seed"]) for row in rows} == {(0, 0), (1, 1)}
+    assert "step 50/50" not in launch("sweep.py", *flags)  # finished programs are not run again

@@ -1,0 +1,57 @@
+"""Trains a grid of runs: python launch/sweep.py --config=configs/sweeps/devae.py --workdir=runs/s
+
+The config's `sweep` holds the axes. Those that change shapes make separate programs, all other
+numbers are members of one; every program trains in its own folder below the workdir, and the
+same command goes on where it stopped. Exit codes as in launch/train.py.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from absl import flags
+from ml_collections import config_flags
+
+from launch import common
+
+_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the sweep.", required=True)
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the runs that are in the folder.")
+_PLAN = flags.DEFINE_bool("plan", False, "Print the programs and members, train nothing.")
+_AT_ONCE = flags.DEFINE_integer("at_once", 0, "Members in one program; 0: as memory allows.")
+
+
+def main() -> int:
+    if _CONFIG.value is None or "sweep" not in _CONFIG.value:
+        raise ValueError("got no --config with a `sweep`, expected one; see configs/sweeps")
+    common.enable_compilation_cache()
+
+    from devae_jax import results, run, sweep
+
+    config = _CONFIG.value.copy_and_resolve_references()
+    axes = config.sweep
+    with config.unlocked():
+        del config.sweep
+    groups = [
+        part
+        for group in sweep.plan(config, axes)
+        for part in sweep.split(group, _AT_ONCE.value or sweep.fitting(group))
+    ]
+    for number, group in enumerate(groups):
+        print(f"program {number + 1}/{len(groups)}: {group.name}, {len(group.members)} members")
+        if _PLAN.value:
+            for member in group.members:
+                print(f"  {member}")
+            continue
+        path = Path(_WORKDIR.value) / group.name
+        if not run.finished(group.config, path) or _OVERWRITE.value:
+            step = run.train(group.config, path, members=group.members, overwrite=_OVERWRITE.value)
+            if step < group.config.steps:
+                return common.EXIT_STOPPED
+        results.score_members(path, len(group.members), progress=False)
+    return 0
+
+
+if __name__ == "__main__":
+    common.run(main)
