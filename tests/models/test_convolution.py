@@ -10,7 +10,7 @@ import pytest
 from devae_jax.models import convolution as conv
 
 DOWN = [(4, 3, 16), (8, 64, 64), (16, 32, 64), (32, 16, 32), (64, 1, 32)]
-UP = [(4, 64, 64), (8, 64, 32), (16, 32, 16), (32, 32, 3), (32, 16, 1)]
+UP = [(4, 64, 64), (8, 64, 32), (16, 32, 16), (32, 32, 3), (32, 16, 1), (32, 32, 1), (8, 3, 3)]
 CASES = [("down", *case) for case in DOWN] + [("up", *case) for case in UP]
 
 
