@@ -58,8 +58,9 @@ def keep_freed_memory() -> None:
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
-        for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):
-            # M_MMAP_MAX = 0, M_TRIM_THRESHOLD and M_TOP_PAD large; musl has no mallopt.
+        for parameter, value in ((-8, 1), (-4, 0), (-1, 2**31 - 1), (-2, 2**28)):
+            # M_ARENA_MAX = 1, as only the main heap holds buffers over 64 MB; M_MMAP_MAX = 0,
+            # M_TRIM_THRESHOLD and M_TOP_PAD large; musl has no mallopt.
             getattr(libc, "mallopt", lambda *_: 0)(parameter, value)
 
 
