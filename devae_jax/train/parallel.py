@@ -44,6 +44,11 @@ def fuses_steps(device: jax.Device) -> bool:
     return device.platform != "cpu"
 
 
+def quickly(device: jax.Device) -> dict[str, int] | None:
+    """Compiler options for what runs once: XLA:CPU takes longer to optimise it than to run it."""
+    return {"xla_backend_optimization_level": 0} if device.platform == "cpu" else None
+
+
 def engine(
     program: Program,
     hparams: Hparams,
@@ -81,7 +86,11 @@ def engine(
             return state, jax.device_get(metrics)
         return one_by_one(compiled(None), hparams, state, arrays, count)
 
-    start = jax.jit(functools.partial(init, program), out_shardings=replicated)
+    start = jax.jit(
+        functools.partial(init, program),
+        out_shardings=replicated,
+        compiler_options=quickly(devices[0]),
+    )
     shapes = jax.eval_shape(functools.partial(init, program), hparams)
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), shapes

@@ -79,7 +79,11 @@ def _fused(program: Program, hparams: Hparams, mesh: Mesh) -> Engine:
     everywhere = NamedSharding(mesh, PartitionSpec())
     hparams = jax.device_put(jax.tree.map(jnp.asarray, hparams), split)
     arrays = jax.device_put(program.source.arrays, everywhere)
-    start = jax.jit(jax.vmap(functools.partial(init, program)), out_shardings=split)
+    start = jax.jit(
+        jax.vmap(functools.partial(init, program)),
+        out_shardings=split,
+        compiler_options=parallel.quickly(mesh.devices.flat[0]),
+    )
     compiled = functools.cache(functools.partial(compile_steps, program, mesh))
 
     def advance(state, step, count):
@@ -125,7 +129,9 @@ def _in_turn(program: Program, hparams: Hparams, device: jax.Device) -> Engine:
     arrays, hparams = jax.device_put((program.source.arrays, hparams), device)
     one_step = jax.jit(functools.partial(train_step, program), donate_argnums=1)
     own_hparams = [member(hparams, i) for i in range(count_members)]
-    start = jax.jit(jax.vmap(functools.partial(init, program)))
+    start = jax.jit(
+        jax.vmap(functools.partial(init, program)), compiler_options=parallel.quickly(device)
+    )
     part = jax.jit(lambda state: [member(state, i) for i in range(count_members)])
     join = jax.jit(lambda states: jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
 
