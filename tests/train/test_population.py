@@ -43,9 +43,12 @@ def solo(method, index, steps):
     return engine.advance(engine.init(), 0, steps)
 
 
-@pytest.mark.parametrize("method", METHODS)
+SETTINGS = [(False, 2, 1), (True, 2, 4)]  # in turn; in one program, each batch split in two
+
+
 @pytest.mark.parametrize(
-    "fuse, members, devices", [(False, 2, 1), (True, 2, 2), (True, 4, 2), (True, 2, 4)]
+    "method, fuse, members, devices",
+    [(method, *setting) for method in METHODS for setting in SETTINGS] + [("devae", True, 4, 2)],
 )
 def test_members_equal_solo_runs(method, fuse, members, devices):
     config = config_of(method)
