@@ -31,7 +31,8 @@ def run(options: Options) -> list[Row]:
     batch = 8 if options.tiny else 256
     config = runs.config(options, batch=batch, layers=1)
     plan = build.plan(config)
-    calls = {"step": runs.stepper(parallel.engine(plan.program, plan.hparams), 1)}
+    engine = parallel.engine(plan.program, plan.hparams, devices=jax.devices()[:1])
+    calls = {"step": runs.stepper(engine, 1)}
     held = {}
     for name in SOURCES[:1] if options.tiny else SOURCES:
         dataset, _, sampling = name.partition(", ")

@@ -39,7 +39,10 @@ def run(options: Options) -> list[Row]:
         return call
 
     def engine(fuse):
-        return runs.stepper(parallel.engine(plan.program, plan.hparams, fuse=fuse), steps)
+        one = jax.devices()[:1]
+        return runs.stepper(
+            parallel.engine(plan.program, plan.hparams, devices=one, fuse=fuse), steps
+        )
 
     times = interleave(
         {"bare": bare(), "one by one": engine(False), "scan": engine(True)},

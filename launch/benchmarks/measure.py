@@ -160,5 +160,5 @@ def _number(value: float | str | None) -> str:
 def write_json(path: str, rows: Sequence[Row], where: Mapping[str, str]) -> None:
     """A list of rows, each with the machine it comes from; all of it or nothing."""
     write_text(
-        Path(path), json.dumps([row.fields() | {"machine": where} for row in rows], indent=1)
+        Path(path), json.dumps([row.fields() | {"machine": dict(where)} for row in rows], indent=1)
     )

@@ -1,5 +1,7 @@
 """A population in one program against its members trained one after another."""
 
+import jax
+
 from devae_jax import build
 from devae_jax.train import parallel, population
 from launch.benchmarks import runs
@@ -20,11 +22,12 @@ def run(options: Options) -> list[Row]:
         config.objective.terms.kl.betas = (1.0 + seed,)
         each.append(build.hyperparameters(config))
     steps = 4
-    solo = [runs.stepper(parallel.engine(plan.program, own), steps) for own in each]
+    one = jax.devices()[:1]
+    solo = [runs.stepper(parallel.engine(plan.program, own, devices=one), steps) for own in each]
 
     def engine(fuse):
         stacked = population.stack(each)
-        return runs.stepper(population.engine(plan.program, stacked, fuse=fuse), steps)
+        return runs.stepper(population.engine(plan.program, stacked, devices=one, fuse=fuse), steps)
 
     times = interleave(
         {

@@ -18,13 +18,14 @@ BETAS = (1.0, 10.0, 40.0)
 
 
 def config(options: Options, *, batch: int, layers: int, **changes: object) -> ConfigDict:
-    """beta-VAE (K = 1) or DeVAE (K = 3) on dSprites, 64 x 64 pixels; `tiny`: toy images."""
+    """beta-VAE (K = 1) or DeVAE (K = 3) on dSprites, 64 x 64 pixels; `tiny`: what compiles fast."""
     made = devae.get_config() if layers > 1 else beta_vae.get_config("vae")
     made.batch_size = batch
     made.data.data_dir = options.data_dir or ""
     made.train.progress = False
     if options.tiny:
         made.data.name, made.data.image_size, made.model.width = "toy", 32, 4
+        made.model.encoder = made.model.decoder = "mlp"
     made.update_from_flattened_dict(changes)
     return made
 
@@ -55,9 +56,12 @@ def stepper(engine: Engine, steps: int) -> Callable[[], None]:
     return call
 
 
-def gigaflop(settings: ConfigDict, image_shape: tuple[int, int, int]) -> float:
+def gigaflop(
+    settings: ConfigDict, image_shape: tuple[int, int, int], decoded: int | None = None
+) -> float:
     """Of one training step: two a multiply-add, forward, and both gradients.
 
+    `decoded` is how many layers are decoded, default all.
     The first layer needs no gradient of its input; everything but convolutions and dense
     layers is left out, below 1 %.
     """
@@ -72,4 +76,4 @@ def gigaflop(settings: ConfigDict, image_shape: tuple[int, int, int]) -> float:
     trunk = sum(strided) + 16 * maps[-1] * units
     encoder = trunk + units * 2 * latents
     decoder = trunk + units * latents * (2 if layers > 1 else 1)
-    return 2e-9 * batch * (3 * encoder - strided[0] + 3 * layers * decoder)
+    return 2e-9 * batch * (3 * encoder - strided[0] + 3 * (decoded or layers) * decoder)

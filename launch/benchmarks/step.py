@@ -1,5 +1,7 @@
 """One training step against plain PyTorch, in the same run: batch 64 and 256, K = 1 and 3."""
 
+import jax
+
 from devae_jax import build
 from devae_jax.train import parallel
 from launch.benchmarks import runs, twin
@@ -22,17 +24,19 @@ def run(options: Options) -> list[Row]:
 
 
 def _rows(options: Options, batch: int, layers: int, seconds: float) -> list[Row]:
-    config = runs.config(options, batch=batch, layers=layers)
+    networks = {"model.encoder": "conv", "model.decoder": "conv"}
+    config = runs.config(options, batch=batch, layers=layers, **networks)
     plan = build.plan(config)
     images = runs.batch_of(plan.program)
     betas = runs.BETAS[:layers]
-    steps = max(1, 256 // batch)  # a call, so that dispatching ahead can show
+    steps = max(1, (16 if options.tiny else 256) // batch)  # a call: dispatched ahead
     product, gemm = matmul(256 if options.tiny else 2048)
     shape = {"latent_dim": config.model.latent_dim, "width": config.model.width}
     threads = twin.choose_threads(twin.stepper(images, betas, **shape))
 
     def ours(program):
-        return runs.stepper(parallel.engine(program, plan.hparams), steps)
+        engine = parallel.engine(program, plan.hparams, devices=jax.devices()[:1])
+        return runs.stepper(engine, steps)
 
     def peer(batches=None, **how):
         step = twin.stepper(images, betas, **shape, **how)

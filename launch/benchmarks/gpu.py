@@ -1,0 +1,191 @@
+"""One accelerator in a few minutes: one run, populations, PyTorch, and the machine's ceilings.
+
+Sections come in order of importance; one that would not end in time is left out and named.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+
+from devae_jax import build
+from devae_jax.train import parallel, population
+from devae_jax.train.step import init, train_step
+from launch.benchmarks import runs, twin
+from launch.benchmarks.measure import Options, Row, Timing, copy, interleave, matmul
+
+STEPS = 300_000  # of a run in the paper
+RUNS = {1: 60, 3: 20}  # by K: 4 methods x 2 data sets x 10 seeds, one of the four with K = 3
+GB = 1e-9
+
+
+class Bench:
+    """The ceilings of this device, the rows so far and the time left."""
+
+    def __init__(self, options: Options):
+        self.options, self.rows = options, []
+        self.end = time.perf_counter() + 60 * options.minutes
+        self.longest = 0.0
+        self.seconds = 0.1 if options.tiny else 4.0
+        self.batch = 8 if options.tiny else 256
+        self.steps = 2 if options.tiny else 50  # a call
+        self.best: dict[int, float] = {}  # K -> least ms of a member's step
+        self.tflops = self.gigabytes = 0.0
+
+    def section(self, what: str, measure: Callable[[], Iterator[Row]], factor: float = 1.2) -> None:
+        """Adds the rows of `measure` if as much time is left as the longest section took."""
+        start = time.perf_counter()
+        if self.longest and self.end - start < factor * self.longest:
+            print(f"left out for lack of time: {what}")
+            return
+        try:
+            self.rows += measure()
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            print(f"left out for lack of memory: {what}")
+        self.longest = max(self.longest, time.perf_counter() - start)
+
+    def time(self, cases: dict[str, Callable[[], Any]]) -> dict[str, Timing]:
+        turn = 0.02 if self.options.tiny else 0.3
+        return interleave(cases, seconds=self.seconds * len(cases), turn=turn)
+
+    def plan(self, layers: int, **changes: object):
+        """Config and plan of beta-VAE (K = 1) or DeVAE (K = 3)."""
+        config = runs.config(self.options, batch=self.batch, layers=layers, **changes)
+        return config, build.plan(config)
+
+
+def run(options: Options) -> list[Row]:
+    """Rows of one step of one member; `floor_ms` is its arithmetic at the speed of a GEMM."""
+    bench = Bench(options)
+    bench.section("ceilings", lambda: _ceilings(bench))
+    for layers, how in ((1, "sum"), (3, "sum"), (3, "sampled")):
+        bench.section(f"one run, K = {layers}, {how}", lambda: _one(bench, layers, how))  # noqa: B023
+    sizes = ((3, (2,)),) if options.tiny else ((3, (16, 64, 4, 1)), (1, (64, 16, 4, 1)))
+    for layers, members in sizes:
+        for size in members:
+            for form in ("native", "fast") if size in (2, 16) else ("native",):
+                bench.section(
+                    f"{size} members, K = {layers}, {form}",
+                    functools.partial(_population, bench, layers, size, form),
+                )
+    if _torch_device(options) == "cuda":
+        bench.section("torch.compile", lambda: _one(bench, 1, "sum", compiled=True), factor=2.0)
+    if bench.best.keys() == RUNS.keys():
+        bench.rows += _projection(bench)
+    return bench.rows
+
+
+def _ceilings(bench: Bench) -> Iterator[Row]:
+    tiny = bench.options.tiny
+    product, gigaflop = matmul(256 if tiny else 8192)
+    copied, gigabyte = copy(1 << (16 if tiny else 28))
+    times = bench.time({"gemm": product, "copy": copied})
+    bench.tflops = gigaflop / times["gemm"].minimum
+    bench.gigabytes = 1e3 * gigabyte / times["copy"].minimum
+    yield Row("gpu", "float32 GEMM", times["gemm"].median, facts={"TFLOP/s": bench.tflops})
+    yield Row("gpu", "copy", times["copy"].median, facts={"GB/s": bench.gigabytes})
+
+
+def _one(bench: Bench, layers: int, how: str, *, compiled: bool = False) -> Iterator[Row]:
+    """One run, its steps scanned, against the twin on the same batch where PyTorch has the device.
+
+    The twin sums over layers; it is no peer of a sampled one.
+    """
+    config, plan = bench.plan(layers, **{"objective.layers": how})
+    engine = parallel.engine(plan.program, plan.hparams, devices=jax.devices()[:1])
+    cases: dict[str, Callable[[], Any]] = {"ours": runs.stepper(engine, bench.steps)}
+    device = _torch_device(bench.options)
+    peer = ""
+    if device and how == "sum":
+        peer = f"torch {'compiled' if compiled else 'eager'}"
+        step = _peer(bench, plan.program, layers, config, device, compiled)
+        cases[peer] = lambda: step(bench.steps)
+    times = bench.time(cases)
+    ours = times["ours"].median / bench.steps
+    facts = _facts(bench, config, plan, ours, layers if how == "sum" else 1)
+    facts["GB/s"] = _gigabytes(plan) / ours * 1e3
+    if how == "sum":
+        bench.best[layers] = min(ours, bench.best.get(layers, ours))
+    peer_ms = times[peer].median / bench.steps if peer else None
+    case = f"one run, batch {bench.batch}, K = {layers}, {how}"
+    yield Row("gpu", case, ours, peer, peer_ms, facts.pop("floor_ms"), facts)
+
+
+def _population(bench: Bench, layers: int, members: int, form: str) -> Iterator[Row]:
+    """`members` runs in one program; the time is that of a member's step."""
+    config, plan = bench.plan(layers, **{"model.convolution": form})
+    each = []
+    for seed in range(members):
+        config.seed = seed
+        each.append(build.hyperparameters(config))
+    stacked = population.stack(each)
+    engine = population.engine(plan.program, stacked, devices=jax.devices()[:1], fuse=True)
+    steps = max(1, bench.steps // members)
+    times = bench.time({"ours": runs.stepper(engine, steps)})
+    ours = times["ours"].median / steps / members
+    alone = bench.best.get(layers)
+    facts = _facts(bench, config, plan, ours, layers)
+    bench.best[layers] = min(ours, alone or ours)
+    case = f"{members} members, K = {layers}, {form}"
+    yield Row("gpu", case, ours, "best so far", alone, facts.pop("floor_ms"), facts)
+
+
+def _facts(bench: Bench, config, plan, ours: float, decoded: int) -> dict[str, Any]:
+    gigaflop = runs.gigaflop(config, plan.dataset.image_shape, decoded)
+    memory = jax.devices()[0].memory_stats() or {}  # the CPU keeps none
+    facts = {"steps/s": 1e3 / ours, "TFLOP/s": gigaflop / ours}
+    facts["floor_ms"] = gigaflop / bench.tflops
+    if "peak_bytes_in_use" in memory:
+        facts["peak_GB"] = memory["peak_bytes_in_use"] * GB
+    return facts
+
+
+def _gigabytes(plan) -> float:
+    """What one compiled step reads and writes, as XLA counts it."""
+    state = jax.eval_shape(functools.partial(init, plan.program), plan.hparams)
+    step = jax.jit(functools.partial(train_step, plan.program))
+    compiled = step.lower(plan.hparams, state, plan.program.source.arrays).compile()
+    return compiled.cost_analysis()["bytes accessed"] * GB
+
+
+def _torch_device(options: Options) -> str | None:
+    """Where the twin can run: on CUDA, on the CPU if tiny, or nowhere."""
+    try:
+        torch = twin.load_torch()
+    except ValueError:
+        return None
+    return "cuda" if torch.cuda.is_available() else "cpu" if options.tiny else None
+
+
+def _peer(bench: Bench, program, layers: int, config, device: str, compiled: bool):
+    """The twin's steps on a fixed batch: no cost of data. Same precision: TF32 for float32."""
+    torch = twin.load_torch()
+    torch.set_float32_matmul_precision("high")
+    step = twin.stepper(
+        runs.batch_of(program),
+        runs.BETAS[:layers],
+        width=config.model.width,
+        device=device,
+        compiled=compiled,
+    )
+
+    if device == "cpu":
+        twin.choose_threads(step)
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return steps
+
+
+def _projection(bench: Bench) -> Sequence[Row]:
+    """The 80 runs of the paper's Figure 2, each K at the best rate measured above."""
+    total = STEPS * sum(RUNS[layers] * bench.best[layers] for layers in RUNS)
+    return [Row("gpu", "80 runs x 300,000 steps", total, facts={"hours": total / 3.6e6})]

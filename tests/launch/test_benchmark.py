@@ -1,0 +1,118 @@
+"""Every benchmark at its smallest size: rows that add up, and clear errors."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from devae_jax import build
+from devae_jax.train.step import init, train_step
+from launch.benchmarks import data, gpu, loop, measure, metrics, population, runs, step
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = measure.Options(tiny=True, minutes=0.0)
+
+
+@pytest.mark.parametrize(
+    "benchmark, cases",
+    [(data, {"toy, batch 8", "streamed, batch 8"}), (metrics, {"mig", "all of these"})],
+)
+def test_rows(benchmark, cases):
+    rows = benchmark.run(TINY)
+    assert cases <= {row.case for row in rows}
+    assert all(row.ours_ms > 0 for row in rows)
+
+
+def test_step_is_compared_with_torch_and_the_floor():
+    pytest.importorskip("torch")
+    rows = step.run(TINY)
+    assert [row.peer for row in rows] == ["torch", "torch channels_last", "torch + DataLoader"]
+    for row in rows:
+        fields = row.fields()
+        assert fields["speedup"] == pytest.approx(fields["peer_ms"] / fields["ours_ms"])
+        assert 0 < fields["floor_ms"] < fields["ours_ms"]
+
+
+def test_step_says_how_to_get_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ValueError, match=r"no PyTorch.*pip install 'devae_jax\[bench\]'"):
+        step.run(TINY)
+
+
+def test_loop_compares_bare_steps_and_scans(monkeypatch):
+    monkeypatch.setattr(loop, "_starts", lambda options: [])  # processes: integration tests
+    assert [row.peer for row in loop.run(TINY)] == ["bare", "one by one"]
+
+
+def test_population_is_compared_with_its_members():
+    with jax.debug_key_reuse(False):
+        rows = population.run(TINY)
+    assert [row.case for row in rows] == ["2 members, default", "2 members, fused"]
+    assert {row.peer for row in rows} == {"one after another"}
+
+
+def test_gpu_leaves_out_what_would_not_end_in_time(capsys):
+    rows = gpu.run(TINY)
+    assert rows[0].case == "float32 GEMM"
+    assert "left out for lack of time: one run, K = 3, sum" in capsys.readouterr().out
+
+
+def test_gpu_measures_runs_and_populations(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    rows = gpu.run(TINY._replace(minutes=10.0))
+    assert {"one run, batch 8, K = 1, sum", "2 members, K = 3, fast"} <= {r.case for r in rows}
+    assert rows[-1].facts["hours"] == pytest.approx(rows[-1].ours_ms / 3.6e6)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_arithmetic_of_a_step_is_what_xla_counts(layers):
+    counted = {}
+    for form in ("native", "fast"):
+        changes = {"model.width": 32, "model.convolution": form}
+        changes |= {"model.encoder": "conv", "model.decoder": "conv"}
+        config = runs.config(TINY, batch=8, layers=layers, **changes)
+        plan = build.plan(config)
+        state = jax.eval_shape(functools.partial(init, plan.program), plan.hparams)
+        step = jax.jit(functools.partial(train_step, plan.program))
+        cost = step.lower(plan.hparams, state, ()).cost_analysis()
+        counted[form] = cost["flops"] * 1e-9
+    # Without the taps on padding, and with the rows that the fast form adds.
+    ours = runs.gigaflop(config, plan.dataset.image_shape)
+    assert counted["native"] < ours < counted["fast"] < 1.4 * counted["native"]
+
+
+def test_interleaved_times_are_of_one_call():
+    calls = []
+    times = measure.interleave({"a": lambda: calls.append(1)}, seconds=0.0, turn=0.001)
+    assert 0 < times["a"].minimum <= times["a"].median < 1
+
+
+def test_table_and_json(tmp_path):
+    row = measure.Row("step", "batch 8", 2.0, "torch", 3.0, 0.5, {"threads": 2})
+    assert "1.5" in measure.table([row])
+    measure.write_json(str(tmp_path / "rows.json"), [row], {"device": "a"})
+    (read,) = json.loads((tmp_path / "rows.json").read_text())
+    assert read == {
+        "benchmark": "step",
+        "case": "batch 8",
+        "ours_ms": 2.0,
+        "peer": "torch",
+        "peer_ms": 3.0,
+        "speedup": 1.5,
+        "floor_ms": 0.5,
+        "threads": 2,
+        "machine": {"device": "a"},
+    }
+
+
+@pytest.mark.parametrize("arguments", [(), ("steps",)])
+def test_command_line_names_the_benchmarks(arguments):
+    command = [sys.executable, str(ROOT / "launch" / "benchmark.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 2
+    assert "expected one of step, loop, data, population, metrics, gpu" in done.stderr
