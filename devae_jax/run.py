@@ -186,12 +186,14 @@ def train(
     *,
     members: Sequence[Mapping[str, Any]] = (),
     overwrite: bool = False,
+    profile: int = 0,
 ) -> int:
     """Trains `config` in `workdir`, from its newest checkpoint if there is one.
 
     Args:
       members: train a population; each entry holds the numbers in which a member differs,
         {"seed": 1, "objective.scale": 0.5}.
+      profile: first trace so many steps into W/profile; 0: none.
 
     Returns the step reached: short of `config.steps` if a signal stopped it.
 
@@ -201,8 +203,11 @@ def train(
     """
     plan = build.plan(config)
     path = prepare(config, workdir, overwrite=overwrite)
+    engine = _engine(config, plan, members, _devices(config.parallel.devices))
+    if profile:
+        loop.profile(engine, profile, path / "profile")
     step, _ = loop.train(
-        _engine(config, plan, members, _devices(config.parallel.devices)),
+        engine,
         Checkpoints(path / "checkpoints", keep=config.train.keep),
         loop.Schedule(
             steps=config.steps,

@@ -23,6 +23,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run that is in the folder.")
 _LIST = flags.DEFINE_bool("list", False, "Print every method with paper, equation and config.")
 _RESULTS = flags.DEFINE_bool("results", True, "Score and draw the run when it is finished.")
+_PROFILE = flags.DEFINE_integer(
+    "profile", 0, "First trace so many steps into W/profile, for Perfetto.", lower_bound=0
+)
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of a job on many hosts.")
 
 
@@ -44,7 +47,9 @@ def main() -> int:
     from devae_jax.train.loop import NonFiniteError
 
     try:
-        step = run.train(_CONFIG.value, _WORKDIR.value, overwrite=_OVERWRITE.value)
+        step = run.train(
+            _CONFIG.value, _WORKDIR.value, overwrite=_OVERWRITE.value, profile=_PROFILE.value
+        )
     except NonFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         return common.EXIT_NON_FINITE

@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import os
 import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from devae_jax.train.checkpoint import Checkpoints
@@ -95,6 +97,13 @@ def train(
     writer.close()
     bar.close()
     return step, state
+
+
+def profile(engine: Engine, steps: int, folder: str | os.PathLike) -> None:
+    """Writes a trace of `steps` compiled steps from a fresh state: no effect on the run."""
+    state, _ = engine.advance(engine.init(), 0, steps)
+    with jax.profiler.trace(folder, create_perfetto_trace=True):
+        engine.advance(state, steps, steps)
 
 
 def window_mean(metrics: Metrics) -> dict[str, Any]:
