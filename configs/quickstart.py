@@ -10,17 +10,8 @@ from configs import devae, variants
 
 
 def get_config(arg: str = ""):
-    config = devae.get_config()
-    config.data.factors = {"shape": (0,), "orientation": (0,)}
-    config.data.image_size = 32
-    config.batch_size = 64
-    config.model.width = 16
-    config.model.latent_dim = 6
+    config = devae.get_config("quickstart")
     config.objective.terms.kl.betas = (1.0, 15.0, 30.0)
-    config.optimizer.learning_rate = 2e-3
-    config.steps = 4_000
-    config.optimizer.decay_steps = 4_000.0
-    config.train.checkpoint_every = config.train.eval_every = 500
     return variants.apply(config, arg, beta_vae=beta_vae)
 
 

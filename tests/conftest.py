@@ -1,6 +1,8 @@
 """Eight fake CPU devices and strict numerics for the whole suite."""
 
 import os
+import shutil
+import tempfile
 
 # Tests run each program a few times: compiling it fast matters more than running it fast.
 os.environ["XLA_FLAGS"] = " ".join(
@@ -15,6 +17,12 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import pytest
 
+# Many tests compile the same program: all processes of a session share what is compiled.
+if "DEVAE_TEST_COMPILED" not in os.environ:
+    os.environ["DEVAE_TEST_COMPILED"] = tempfile.mkdtemp(prefix="devae_compiled_")
+COMPILED = os.environ["DEVAE_TEST_COMPILED"]
+jax.config.update("jax_compilation_cache_dir", COMPILED)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 
@@ -23,3 +31,8 @@ jax.config.update("jax_debug_key_reuse", True)
 def cache_dir(tmp_path_factory):
     """One data cache for the whole session."""
     return tmp_path_factory.mktemp("cache")
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):  # the process that started the workers
+        shutil.rmtree(COMPILED, ignore_errors=True)

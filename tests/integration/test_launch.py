@@ -28,7 +28,11 @@ def launch(script, *flags, code=0):
 
 
 def environment():
-    return os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0", "JAX_PLATFORMS": "cpu"}
+    return os.environ | {
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_PLATFORMS": "cpu",
+        "XDG_CACHE_HOME": os.environ["DEVAE_TEST_COMPILED"],
+    }
 
 
 def train_flags(workdir, steps):

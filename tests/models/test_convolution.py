@@ -83,6 +83,22 @@ def test_under_vmap_over_weights(name, size, channels, features):
         check([x[member] for x in fast], native, 1e-5)
 
 
+@cases([CASES[0], CASES[5], CASES[8], CASES[11]])
+def test_second_derivatives(name, size, channels, features):
+    """A gradient penalty differentiates the gradient by the image once more."""
+    images, kernel, cotangent = arrays(name, size, channels, features)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def penalty_grads(convolution):
+        def penalty(images, kernel):
+            _, pull = jax.vjp(lambda x: apply(name, convolution, jnp.tanh(x), kernel), images)
+            return jnp.sum(jnp.sin(pull(cotangent)[0]))
+
+        return penalty(images, kernel), *jax.grad(penalty, argnums=(0, 1))(images, kernel)
+
+    check(penalty_grads("fast"), penalty_grads("native"), 1e-5)
+
+
 @pytest.mark.parametrize("name", ["down", "up"])
 def test_other_kernels_take_both_layouts(name):
     given = arrays(name, 8, 4, 6, kernel=2)
