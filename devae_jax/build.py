@@ -6,6 +6,7 @@ its `hparams` hold every number and may be swapped without compiling again.
 
 import functools
 import inspect
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -182,6 +183,28 @@ def _fill(factory: Any, **values: Any) -> dict[str, Any]:
     """Those of `values` that the factory has an argument for."""
     wanted = inspect.signature(factory).parameters
     return {name: value for name, value in values.items() if name in wanted}
+
+
+def conventions(config: ConfigDict, dataset: Dataset) -> str:
+    """What a loss of this run means: reductions, and every pressure with its normalised value.
+
+    The normalised pressure beta D / (H W C) is that of Higgins et al. 2017: it compares runs
+    with other image sizes and numbers of latents.
+    """
+    values = math.prod(dataset.image_shape)
+    lines = [
+        f"{config.method or config.objective.name} on {dataset.name}: {config.objective.likelihood} "
+        f"error summed over the {values:,} values of an image, KL summed over "
+        f"{config.model.latent_dim} latents, both averaged over the batch; nats"
+    ]
+    for name, options in config.objective.terms.items():
+        for key, value in options.items():
+            if key.startswith("beta"):
+                betas = np.atleast_1d(np.asarray(value, float))
+                normalised = ", ".join(f"{b * config.model.latent_dim / values:.4g}" for b in betas)
+                shown = ", ".join(f"{b:g}" for b in betas)
+                lines.append(f"{name}.{key} = {shown}; normalised {normalised}")
+    return "\n".join(lines)
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> list[str]:

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,8 @@ def train(
     plan = build.plan(config)
     path = prepare(config, workdir, overwrite=overwrite)
     engine = _engine(config, plan, members, _devices(config.parallel.devices))
+    if config.train.progress:
+        print(build.conventions(config, plan.dataset), file=sys.stderr, flush=True)
     if profile:
         loop.profile(engine, profile, path / "profile")
     step, _ = loop.train(
