@@ -193,7 +193,8 @@ def conventions(config: ConfigDict, dataset: Dataset) -> str:
     """
     values = math.prod(dataset.image_shape)
     lines = [
-        f"{config.method or config.objective.name} on {dataset.name}: {config.objective.likelihood} "
+        f"{config.method or config.objective.name} on {dataset.name}: "
+        f"{config.objective.likelihood} "
         f"error summed over the {values:,} values of an image, KL summed over "
         f"{config.model.latent_dim} latents, both averaged over the batch; nats"
     ]
