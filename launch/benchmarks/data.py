@@ -72,10 +72,12 @@ def _drawn(source: Source):
 def _streamed(source: Source):
     """The host reads chunks ahead; the device takes batches out of them."""
     take, key, step = jax.jit(source.take), rng.seed(0), 0
+    read = source.host_batches
+    assert read is not None
 
     def call():
         nonlocal step
-        arrays = jax.device_put(source.host_batches(step, CALLS))
+        arrays = jax.device_put(read(step, CALLS))
         for _ in range(CALLS):
             images = take(arrays, key, np.int32(step))
             step += 1

@@ -40,7 +40,7 @@ def run(options: Options) -> list[Row]:
     os.sched_setaffinity(0, {min(cores)})
     try:
         for names, seconds in REFERENCE.items():
-            spent = []
+            spent: list[float] = []
             end = time.perf_counter() + options.minutes * 60 / len(REFERENCE)
             while len(spent) < 3 or (len(spent) < 20 and time.perf_counter() < end):
                 start = time.process_time()

@@ -132,9 +132,11 @@ def stepper(
 def loader(images: np.ndarray, batch: int) -> Iterator:
     """Endless batches from a torch DataLoader over uint8 images, one item a time, in process."""
     torch = load_torch()
+    from torch.utils import data
+
     pixels = (images * 255).astype(np.uint8)
 
-    class Images(torch.utils.data.Dataset):
+    class Images(data.Dataset):
         def __len__(self):
             return 16 * len(pixels)
 
@@ -142,6 +144,6 @@ def loader(images: np.ndarray, batch: int) -> Iterator:
             image = pixels[index % len(pixels)].transpose(2, 0, 1)
             return torch.from_numpy(image.astype(np.float32) / 255.0)
 
-    data = torch.utils.data.DataLoader(Images(), batch_size=batch, shuffle=True, drop_last=True)
+    batches = data.DataLoader(Images(), batch_size=batch, shuffle=True, drop_last=True)
     while True:
-        yield from data
+        yield from batches
