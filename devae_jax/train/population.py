@@ -36,7 +36,14 @@ def size(hparams: Hparams) -> int:
 
 def member(tree: Any, index: int) -> Any:
     """One member of anything stacked: state, hyperparameters, metrics."""
-    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+    def part(leaf):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            # As numbers: JAX's key-reuse checker counts the slice of a key as its use.
+            return jax.random.wrap_key_data(jax.random.key_data(leaf)[index])
+        return leaf[index]
+
+    return jax.tree.map(part, tree)
 
 
 def mesh_of(members: int, devices: Sequence[jax.Device]) -> Mesh:

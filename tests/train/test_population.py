@@ -13,13 +13,6 @@ from tests.laws.registry import config_of
 from tests.train.test_loop import small
 
 
-@pytest.fixture(autouse=True)
-def slicing_keys_is_no_reuse():
-    """The checker takes a second look at a population's stacked keys for a second use."""
-    with jax.debug_key_reuse(False):
-        yield
-
-
 METHODS = ("devae", "factor_vae", "dynamic_vae")
 COLLECTIVES = re.compile(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter")
 
