@@ -4,7 +4,7 @@ Jeong & Song, "Learning discrete and continuous factors of data", ICML 2019, Sec
 
     python launch/train.py --config=configs/cascade_vae_c.py --workdir=runs/cascade_vae_c
 
-The continuous part: beta 1 for released latents, 10 for the rest. Variants: shapes3d, cpu, toy.
+The continuous part: beta 1 for released latents, 10 for the rest. Variants: shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants
@@ -16,9 +16,14 @@ def get_config(arg: str = ""):
     config.objective.terms = {
         "kl": {"kind": "cascade", "beta_min": 1.0, "beta_max": 10.0, "stage_steps": 15_000.0}
     }
-    return variants.apply(config, arg, toy=toy)
+    return variants.apply(config, arg, toy=toy, quickstart=quickstart)
 
 
 def toy(config):
     variants.toy(config)
     config.objective.terms.kl.stage_steps = 50.0
+
+
+def quickstart(config):
+    variants.quickstart(config)
+    config.objective.terms.kl.stage_steps = 600.0

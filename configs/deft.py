@@ -6,7 +6,7 @@ Machine Learning 2022.
     python launch/train.py --config=configs/deft.py --workdir=runs/deft
 
 As in the authors' code: five groups of two latents, pressures 70, 30, 15, 1; the fifth group
-goes on at the last one. Stages last a fifth of the run. Variants: shapes3d, cpu, toy.
+goes on at the last one. Stages last a fifth of the run. Variants: shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants
@@ -28,7 +28,7 @@ def get_config(arg: str = ""):
             "stage_steps": config.model.get_ref("stage_steps"),
         }
     }
-    return variants.apply(config, arg, cpu=cpu, toy=toy)
+    return variants.apply(config, arg, cpu=cpu, toy=toy, quickstart=quickstart)
 
 
 def cpu(config):
@@ -42,3 +42,11 @@ def toy(config):
     config.model.groups = 2
     config.model.stage_steps = 40.0
     config.objective.terms.kl.betas = (4.0, 1.0)
+
+
+def quickstart(config):
+    variants.quickstart(config)
+    config.model.groups = 3
+    config.model.group_width = 8
+    config.model.stage_steps = 1_300.0
+    config.objective.terms.kl.betas = (30.0, 15.0, 1.0)

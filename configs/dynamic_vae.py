@@ -5,7 +5,7 @@ learning", arXiv:2009.06795.
 
     python launch/train.py --config=configs/dynamic_vae.py --workdir=runs/dynamic_vae
 
-K_p = .01, K_i = .001 as in the DeVAE paper. Variants: shapes3d, cpu, toy.
+K_p = .01, K_i = .001 as in the DeVAE paper. Variants: shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants
@@ -15,9 +15,14 @@ def get_config(arg: str = ""):
     config = base.get_config()
     config.method = "dynamic_vae"
     config.objective.terms = {"kl": {"kind": "dynamic_vae", "target": 18.0}}
-    return variants.apply(config, arg, toy=toy)
+    return variants.apply(config, arg, toy=toy, quickstart=quickstart)
 
 
 def toy(config):
     variants.toy(config)
     config.objective.terms.kl.update({"target": 5.0, "target_steps": 200.0, "interval": 20.0})
+
+
+def quickstart(config):
+    variants.quickstart(config)
+    config.objective.terms.kl.update({"target": 9.0, "target_steps": 3_000.0, "interval": 100.0})

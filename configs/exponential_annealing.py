@@ -4,7 +4,7 @@ Code of Wu et al., arXiv:2303.12959.
 
     python launch/train.py --config=configs/exponential_annealing.py --workdir=runs/annealing
 
-beta rises from 1 to 150 along an exponential after a warm-up. Variants: shapes3d, cpu, toy.
+beta rises from 1 to 150 along an exponential after a warm-up. Variants: shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants
@@ -16,9 +16,14 @@ def get_config(arg: str = ""):
     config.objective.terms = {
         "kl": {"kind": "exponential_annealing", "beta": 150.0, "anneal_steps": 200_000.0}
     }
-    return variants.apply(config, arg, toy=toy)
+    return variants.apply(config, arg, toy=toy, quickstart=quickstart)
 
 
 def toy(config):
     variants.toy(config)
     config.objective.terms.kl.update({"warmup_steps": 20.0, "anneal_steps": 200.0})
+
+
+def quickstart(config):
+    variants.quickstart(config)
+    config.objective.terms.kl.update({"beta": 30.0, "warmup_steps": 200.0, "anneal_steps": 4_000.0})

@@ -5,7 +5,7 @@ generative adversarial nets", NeurIPS 2016, Eq. 6; gradient penalty of Gulrajani
 
     python launch/train.py --config=configs/infogan.py --workdir=runs/infogan
 
-Variants: minimax (the original game, non-saturating), shapes3d, cpu, toy.
+Variants: minimax (the original game, non-saturating), shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants
@@ -19,18 +19,28 @@ def get_config(arg: str = ""):
         "name": "infogan",
         "variant": "wasserstein_gp",
         "information": 1.0,
+        "gradient_penalty": 10.0,
         "likelihood": "bernoulli",
         "any_order": False,
         "terms": {},
     }
     config.optimizer.update({"b1": 0.5, "b2": 0.9})
-    return variants.apply(config, arg, minimax=minimax, toy=toy)
+    return variants.apply(config, arg, minimax=minimax, toy=toy, quickstart=quickstart)
 
 
 def minimax(config):
     config.objective.variant = "minimax"
+    config.objective.gradient_penalty = 1.0
 
 
 def toy(config):
     variants.toy(config)
     config.model.width = 8
+
+
+def quickstart(config):
+    variants.quickstart(config)
+    config.batch_size = 32
+    config.model.update({"width": 8, "latent_dim": 3})
+    config.objective.information = 0.5
+    config.optimizer.b1 = 0.0

@@ -11,7 +11,6 @@ from configs import devae, variants
 
 def get_config(arg: str = ""):
     config = devae.get_config("quickstart")
-    config.objective.terms.kl.betas = (1.0, 15.0, 30.0)
     return variants.apply(config, arg, beta_vae=beta_vae)
 
 

@@ -12,7 +12,6 @@ from devae_jax.train import parallel, population
 from tests.laws.registry import config_of
 from tests.train.test_loop import small
 
-
 METHODS = ("devae", "factor_vae", "dynamic_vae")
 COLLECTIVES = re.compile(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter")
 
