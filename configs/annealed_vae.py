@@ -4,7 +4,8 @@ Burgess et al., "Understanding disentangling in beta-VAE", arXiv:1804.03599, Eq.
 
     python launch/train.py --config=configs/annealed_vae.py --workdir=runs/annealed_vae
 
-Published: gamma = 1000, C from 0 to 25 nats over 100,000 steps. Variants: shapes3d, cpu, quickstart, toy.
+Published: gamma = 1000, C from 0 to 25 nats over 100,000 steps.
+Variants: shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants

@@ -4,7 +4,8 @@ Jeong & Song, "Learning discrete and continuous factors of data", ICML 2019, Sec
 
     python launch/train.py --config=configs/cascade_vae_c.py --workdir=runs/cascade_vae_c
 
-The continuous part: beta 1 for released latents, 10 for the rest. Variants: shapes3d, cpu, quickstart, toy.
+The continuous part: beta 1 for released latents, 10 for the rest.
+Variants: shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants

@@ -4,7 +4,8 @@ Shao et al., "ControlVAE: Controllable variational autoencoder", ICML 2020, Sect
 
     python launch/train.py --config=configs/control_vae.py --workdir=runs/control_vae
 
-Published for dSprites: KL target 18, K_p = .01, K_i = .001. Variants: shapes3d, cpu, quickstart, toy.
+Published for dSprites: KL target 18, K_p = .01, K_i = .001.
+Variants: shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants

@@ -4,7 +4,8 @@ Code of Wu et al., arXiv:2303.12959.
 
     python launch/train.py --config=configs/exponential_annealing.py --workdir=runs/annealing
 
-beta rises from 1 to 150 along an exponential after a warm-up. Variants: shapes3d, cpu, quickstart, toy.
+beta rises from 1 to 150 along an exponential after a warm-up.
+Variants: shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants
