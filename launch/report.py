@@ -3,6 +3,7 @@
 Reads every scores.json below, groups runs by method, prints mean ± standard deviation.
 """
 
+import glob
 import sys
 from pathlib import Path
 
@@ -20,15 +21,12 @@ _LAYER = flags.DEFINE_integer("layer", 0, "Which latent layer.")
 def main() -> None:
     from devae_jax import results, tables
 
-    files = sorted(Path().glob(f"{_RUNS.value}/scores.json"))
-    if Path(_RUNS.value).is_absolute():
-        pattern = Path(_RUNS.value).relative_to("/") / "scores.json"
-        files = sorted(Path("/").glob(str(pattern)))
+    files = sorted(glob.glob(f"{_RUNS.value}/scores.json"))
     if not files:
         raise ValueError(
             f"got no scores.json in {_RUNS.value}, expected evaluated runs; fix --runs"
         )
-    rows = [row for file in files for row in results.read_scores(file)]
+    rows = [row for file in files for row in results.read_scores(Path(file))]
     print(tables.markdown(tables.by_method(rows, _METRICS.value, _LAYER.value)))
 
 
