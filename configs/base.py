@@ -17,6 +17,8 @@ def get_config() -> ConfigDict:
             "data": {
                 "name": "dsprites_regen",
                 "factors": ConfigDict(),  # values to keep, {"shape": (0,)}; empty: all
+                "correlated": ConfigDict(),  # {"first": "scale", "second": "shape", "sigma": 0.2}
+                "held_out": ConfigDict(),  # never in training, {"shape": (0,), "scale": (1,)}
                 "image_size": 64,
                 "sampling": "replacement",  # or "epoch"
                 "data_dir": "",  # cache of rendered tables; empty: the user's cache folder
@@ -59,6 +61,9 @@ def get_config() -> ConfigDict:
                 "progress": True,
             },
             "parallel": {"mode": "jit", "devices": 0},  # or pmap; 0: all devices
-            "eval": {"samples": 10_000, "metrics": ("mig",)},
+            "eval": {
+                "samples": 10_000,
+                "metrics": ("cheap",),  # during training; others too: ("factor_vae", "sap")
+            },
         }
     )

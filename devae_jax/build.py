@@ -48,11 +48,13 @@ def plan(config: ConfigDict) -> Plan:
 
 def load_data(config: ConfigDict) -> Dataset:
     """The data set of a config."""
+    training = {name: config.data.get(name, {}) for name in ("correlated", "held_out")}
     return data.load(
         config.data.name,
         data_dir=config.data.data_dir or None,
         factors=config.data.factors.to_dict(),
         image_size=config.data.image_size,
+        **{name: dict(options) for name, options in training.items()},
         progress=config.train.progress,
     )
 

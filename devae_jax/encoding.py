@@ -85,7 +85,7 @@ def _batches(
     from tqdm import tqdm
 
     batch_size = min(batch_size, len(index))
-    with tqdm(total=len(index), desc=told, unit="image", disable=told is None) as bar:
+    with tqdm(total=len(index), desc=told, unit="image", disable=None if told else True) as bar:
         for start in range(0, len(index), batch_size):
             part = index[start : start + batch_size]
             padded = np.resize(part, batch_size).astype(np.int32)

@@ -72,6 +72,31 @@ def cheap(
     }
 
 
+def further(
+    encode: Encode, dataset: Dataset, seed: int, *, names: Sequence[str], n: int = 10_000
+) -> dict[str, np.ndarray]:
+    """More scores during training: {score: [K]} of the metrics `names`, NaN where undefined.
+
+    `n` images of a fresh sample, half as many to test predictors on.
+    """
+    rows = evaluate(
+        encode,
+        dataset,
+        metrics=names,
+        layers="all",
+        seeds=(seed,),
+        calibrate=False,
+        num_train=n,
+        num_test=n // 2,
+        progress=False,
+    )
+    layers: dict[str, list[float]] = {}
+    for row in rows:
+        value = row["value"]
+        layers.setdefault(row["metric"], []).append(np.nan if value is None else value)
+    return {name: np.array(values) for name, values in layers.items()}
+
+
 def evaluate(
     encode: Encode,
     dataset: Dataset,
@@ -228,7 +253,9 @@ def _layer_numbers(layers: str | Sequence[int], num_layers: int) -> list[int]:
 def _bar(names: Iterable[str], progress: bool) -> Iterator[str]:
     from tqdm import tqdm
 
-    with tqdm(list(names), desc="scoring", unit="metric", disable=not progress) as bar:
+    with tqdm(
+        list(names), desc="scoring", unit="metric", disable=None if progress else True
+    ) as bar:
         for name in bar:
             bar.set_postfix_str(name)
             yield name

@@ -18,6 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from devae_jax import build, evaluate
+from devae_jax.metrics.registry import CHEAP, resolve
 from devae_jax.train import loop, parallel, population
 from devae_jax.train.checkpoint import Checkpoints
 from devae_jax.train.writer import write_text
@@ -203,6 +204,7 @@ def train(
       NonFiniteError: the loss became NaN or infinite.
     """
     plan = build.plan(config)
+    evaluator = _evaluator(config, plan, members)
     path = prepare(config, workdir, overwrite=overwrite)
     engine = _engine(config, plan, members, _devices(config.parallel.devices))
     if config.train.progress:
@@ -220,7 +222,7 @@ def train(
         ),
         workdir=str(path),
         meta=meta(config, plan, members),
-        evaluate=_evaluator(config, plan, members),
+        evaluate=evaluator,
         tensorboard=config.train.tensorboard,
         progress=config.train.progress,
     )
@@ -250,7 +252,8 @@ def _devices(count: int) -> list[jax.Device]:
 def _evaluator(
     config: ConfigDict, plan: build.Plan, members: Sequence[Mapping[str, Any]]
 ) -> loop.Evaluate:
-    """The cheap scores during training, "eval/..." in the rows of metrics.jsonl."""
+    """The scores during training, "eval/..." in the rows of metrics.jsonl: always the cheap ones."""
+    names = [name for name in resolve(config.eval.metrics) if name not in CHEAP]
 
     def score(run: Run) -> dict[str, Any]:
         scores = evaluate.cheap(
@@ -260,6 +263,9 @@ def _evaluator(
             run.step,
             n=config.eval.samples,
             likelihood=config.objective.likelihood,
+        )
+        scores |= evaluate.further(
+            run.encode, plan.dataset, run.step, names=names, n=config.eval.samples
         )
         return {f"eval/{name}": value for name, value in scores.items()}
 

@@ -36,7 +36,6 @@ def main() -> None:
         layers="all" if layers == ["all"] else [int(layer) for layer in layers],
         representations=_REPRESENTATIONS.value,
         seeds=range(_SEEDS.value),
-        progress=sys.stderr.isatty(),
     )
     print(evaluate.table(rows))
 

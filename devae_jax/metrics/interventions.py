@@ -31,15 +31,15 @@ def irs(
     check_protocol(protocol)
     groups = bin_codes(labels.raw, BINS) if protocol == "dlib" else labels.values
     active = np.ptp(codes, axis=0) > 0
-    moving = codes[:, active].astype(np.float64)
-    furthest = np.abs(moving - moving.mean(0)).max(0)
+    moving = codes.T[active].astype(np.float64)  # a latent a row: its samples lie together
+    furthest = np.abs(moving - moving.mean(1, keepdims=True)).max(1)
     matrix = np.zeros((codes.shape[1], len(labels.sizes)))
     for k in labels.varying:
         order = np.argsort(groups[:, k], kind="stable")
         starts = np.flatnonzero(np.diff(groups[order, k], prepend=-1))
         deviations = [
-            np.percentile(np.abs(part - part.mean(0)), 100 * quantile, axis=0)
-            for part in np.split(moving[order], starts[1:])
+            np.percentile(np.abs(part - part.mean(1, keepdims=True)), 100 * quantile, axis=1)
+            for part in np.split(moving[:, order], starts[1:], axis=1)
         ]
         matrix[active, k] = 1 - np.mean(deviations, axis=0) / furthest
     per_latent = matrix.max(1)

@@ -10,7 +10,7 @@ from devae_jax.metrics.information import entropy
 from devae_jax.metrics.inputs import check, check_codes, numpy_rng, spread
 
 _FLOOR = 1e-8  # of densities, inside logarithms
-_BLOCK = 1 << 22  # densities held at once
+_BLOCK = 1 << 18  # densities held at once: fits the cache
 
 
 def rmig(

@@ -87,10 +87,11 @@ def mutual_information(
 
 
 def bounded(row: Row) -> bool:
-    """Whether a row is a score on the scale from 0 to 1, so that a bar makes sense."""
+    """Whether a row is a score from 0 to 1 of which more is better: a bar makes sense."""
     unit = {"reconstruction", "kl", "tc", "nats", "wasserstein", "units", "mi", "diffusion"}
     parts = set(str(row.get("metric", "")).replace("/", "_").split("_"))
-    return not parts & unit and 0 <= number_of(row, "value") <= 1
+    good = row.get("better", "higher") == "higher" and not parts & unit
+    return good and 0 <= number_of(row, "value") <= 1
 
 
 @matplotlib.rc_context(RC)
@@ -107,7 +108,8 @@ def score_bars(
       rows: dictionaries {layer, representation, protocol, metric, value, floor?, ceiling?}.
         The grey track behind a bar runs from the floor (a noise code's score) to the ceiling
         (a perfect code's). Several rows with the same labels (seeds, members): the bar is
-        their mean and each is a dot. Rows on other scales (nats, counts) are not drawn.
+        their mean and each is a dot. Rows on other scales (nats, counts), and those of which
+        less is better, are not drawn.
       representation: which codes are shown.
     """
     rows = [r for r in rows if bounded(r) and r.get("representation") in (representation, None)]
@@ -117,7 +119,7 @@ def score_bars(
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     layers = sorted({int(row.get("layer") or 0) for row in rows})
 
-    height = 0.9 + len(metrics) * (0.16 + 0.17 * len(layers))
+    height = 1.1 + len(metrics) * (0.12 + 0.12 * len(layers))
     figure, axes = panels(1, len(protocols), width=4.6, height=height, sharey=True)
     thickness = 0.8 / len(layers)
     for axis, protocol in zip(axes, protocols, strict=True):
@@ -150,7 +152,7 @@ def score_bars(
         }
         legend.append(Line2D([], [], marker="$\\vdots$", label="floor: noise code", **mark))
         legend.append(Line2D([], [], marker="|", label="ceiling: perfect code", **mark))
-    figure.legend(handles=legend, loc="outside lower center", ncols=min(len(legend), 5))
+    figure.legend(handles=legend, loc="outside lower center", ncols=3 * len(protocols))
     return figure
 
 
@@ -170,4 +172,4 @@ def _bar(axis: Axes, y: float, thickness: float, rows: list[Row], colour: str) -
     if len(values) > 1:
         axis.plot(values, np.full(len(values), y), "o", color=INK, markersize=1.8)
     place = max(values.max(), np.nan_to_num(ceiling)) + 0.015
-    axis.text(place, y, number(values.mean()), va="center", fontsize=7, color=INK)
+    axis.text(place, y, number(values.mean()), va="center", fontsize=6.5, color=INK)

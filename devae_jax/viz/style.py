@@ -47,6 +47,9 @@ _NAMES = {
     "kl": "KL",
     "tc": "TC",
     "mi": "MI",
+    "infom": "InfoM",
+    "infoe": "InfoE",
+    "infoc": "InfoC",
 }
 
 
