@@ -252,7 +252,7 @@ def _devices(count: int) -> list[jax.Device]:
 def _evaluator(
     config: ConfigDict, plan: build.Plan, members: Sequence[Mapping[str, Any]]
 ) -> loop.Evaluate:
-    """The scores during training, "eval/..." in the rows of metrics.jsonl: always the cheap ones."""
+    """The scores during training, "eval/..." in the rows of metrics.jsonl; the cheap ones always."""
     names = [name for name in resolve(config.eval.metrics) if name not in CHEAP]
 
     def score(run: Run) -> dict[str, Any]:
