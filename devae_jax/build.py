@@ -15,14 +15,16 @@ from ml_collections import ConfigDict
 
 from devae_jax import data, optim
 from devae_jax.data import ondevice
-from devae_jax.hyper import lookup, nearest, split
+from devae_jax.hyper import split
 from devae_jax.models import MODELS
 from devae_jax.models.discriminator import discriminator
+from devae_jax.names import lookup, nearest
 from devae_jax.objectives import OBJECTIVES, TERMS
 from devae_jax.objectives.likelihood import LIKELIHOODS
 from devae_jax.train.step import Hparams, Program, init
 from devae_jax.types import Dataset, Objective
 
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")  # of matrix products on accelerators
 # What may differ when a run goes on: how long, how often and where, not what is learned.
 RESUMABLE = ("steps", "train", "eval", "parallel", "data.data_dir", "data.progress")
 
@@ -60,11 +62,13 @@ def load_data(config: ConfigDict) -> Dataset:
 
 
 def check_run(config: ConfigDict) -> None:
-    """The numbers that no factory sees."""
+    """What no factory sees."""
     for name in ("steps", "batch_size", "train.log_every", "train.checkpoint_every", "train.keep"):
         value = functools.reduce(lambda node, key: node[key], name.split("."), config)
         if value < 1:
             raise ValueError(f"got {name}={value}, expected at least 1; fix the config")
+    precision = config.get("matmul_precision", PRECISIONS[0])
+    lookup(dict.fromkeys(PRECISIONS), precision, "matmul_precision")
     for name in ("checkpoint_every", "eval_every"):
         if config.train[name] % config.train.log_every:
             raise ValueError(
@@ -170,13 +174,14 @@ def program(config: ConfigDict, dataset: Dataset) -> Program:
         own = {player: hparams[f"players.{player}"] for player in players}
         return optim.optimizer(mask, hparams["optimizer"], own)
 
-    built = Program(objective, optimizer, source)
+    precision = config.get("matmul_precision", PRECISIONS[0])
+    built = Program(objective, optimizer, source, precision)
     params = jax.eval_shape(functools.partial(init, built), hyperparameters(config)).params
     for player in players:
         if player not in params:
             raise ValueError(
                 f"got optimizer.players.{player}, expected one of {', '.join(params)}"
-                f"{nearest(player, params)}; the players are what the objective trains"
+                f" (what the objective trains){nearest(player, params)}"
             )
     return built
 

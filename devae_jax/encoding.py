@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from devae_jax.data import factors as fg
+from devae_jax.names import unknown
 from devae_jax.objectives.likelihood import LIKELIHOODS
 from devae_jax.types import Array, Dataset, FactorGrid, Posterior
 
@@ -56,7 +57,7 @@ def reconstruction(
     """
     if isinstance(likelihood, str):
         if likelihood not in LIKELIHOODS:
-            raise fg.unknown("likelihood", likelihood, LIKELIHOODS)
+            raise unknown("likelihood", likelihood, LIKELIHOODS)
         likelihood = LIKELIHOODS[likelihood]
     error = jax.jit(likelihood)
     errors = np.empty(z.shape[:2], np.float64)

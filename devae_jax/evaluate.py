@@ -15,6 +15,7 @@ from devae_jax.data import factors as fg
 from devae_jax.encoding import Decode, Encode, Likelihood, reconstruction, represent, sampled
 from devae_jax.metrics.inputs import check_protocol
 from devae_jax.metrics.registry import METRICS, resolve
+from devae_jax.names import unknown
 from devae_jax.scores import Row, make_rows, table, write_scores
 from devae_jax.types import Array, Dataset, Posterior
 from devae_jax.views import (
@@ -150,7 +151,7 @@ def evaluate(
     check_protocol(protocol)
     for name in representations:
         if name not in REPRESENTATIONS:
-            raise fg.unknown("representation", name, REPRESENTATIONS)
+            raise unknown("representation", name, REPRESENTATIONS)
     num_layers, dim = code_shape(encode, dataset)
     numbers = _layer_numbers(layers, num_layers)
     small = fits(dataset.grid, num_layers, dim)

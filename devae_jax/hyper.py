@@ -4,7 +4,6 @@ Arguments annotated with a `Hyper` are numbers that become arrays (traced); the 
 static. One call checks names, types, bounds and order, before anything is compiled.
 """
 
-import difflib
 import inspect
 import numbers
 import typing
@@ -13,23 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from devae_jax.names import nearest
 from devae_jax.types import Hyper
-
-
-def nearest(name: str, names: Collection[str]) -> str:
-    """' (did you mean …?)' if a known name is close, else ''."""
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
-    """table[name], or a ValueError with the nearest name."""
-    if name not in table:
-        raise ValueError(
-            f"got {what}={name!r}, expected one of {', '.join(sorted(table))}"
-            f"{nearest(name, table)}; fix the config"
-        )
-    return table[name]
 
 
 def hypers(factory: Callable) -> dict[str, Hyper]:
@@ -69,7 +53,7 @@ def split(
         if name not in parameters:
             raise ValueError(
                 f"got {where}.{name}, expected one of {', '.join(sorted(parameters))}"
-                f"{nearest(name, parameters)}; remove it or fix its name"
+                f"{nearest(name, parameters)}"
             )
     missing = [n for n, p in parameters.items() if p.default is p.empty and n not in given]
     if missing:

@@ -110,6 +110,7 @@ class Run:
     def __init__(self, config: ConfigDict, step: int, state: Any, plan: build.Plan):
         self.config, self.step, self.state = config, step, state
         self.dataset = plan.dataset
+        self._program = plan.program
         self._objective = plan.program.objective(jax.tree.map(jnp.asarray, plan.hparams), None)
 
     def encode(self, images: Array) -> Posterior:
@@ -128,11 +129,11 @@ class Run:
 
     @functools.cached_property
     def _encode(self):
-        return jax.jit(self._objective.encode)
+        return jax.jit(self._program.precisely(self._objective.encode))
 
     @functools.cached_property
     def _decode(self):
-        return jax.jit(self._objective.decode)
+        return jax.jit(self._program.precisely(self._objective.decode))
 
 
 def load(workdir: str | Path, *, step: int | None = None, member: int | None = None) -> Run:
@@ -252,7 +253,7 @@ def _devices(count: int) -> list[jax.Device]:
 def _evaluator(
     config: ConfigDict, plan: build.Plan, members: Sequence[Mapping[str, Any]]
 ) -> loop.Evaluate:
-    """The scores during training, "eval/..." in the rows of metrics.jsonl; the cheap ones always."""
+    """The scores in the rows of metrics.jsonl, "eval/...": the cheap ones and those asked for."""
     names = [name for name in resolve(config.eval.metrics) if name not in CHEAP]
 
     def score(run: Run) -> dict[str, Any]:

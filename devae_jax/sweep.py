@@ -19,6 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from devae_jax import build
+from devae_jax.names import nearest
 from devae_jax.run import of_member
 from devae_jax.train import step
 
@@ -45,7 +46,7 @@ def plan(config: ConfigDict, axes: Sequence[tuple[str, Sequence[Any]]]) -> list[
         if name not in known:
             raise ValueError(
                 f"got sweep axis {name!r}, expected a key of the config"
-                f"{build.nearest(name, known)}; fix the sweep"
+                f"{nearest(name, known)}; fix the sweep"
             )
         if not values or names.count(name) > 1:
             raise ValueError(f"got sweep axis {name!r} empty or twice, expected values; fix it")

@@ -114,6 +114,9 @@ class Objective(NamedTuple):
     encode(params, carry, images, step) -> Posterior [K, B, D], in evaluation mode
     decode(params, z [N, D], layer [N]) -> logits [N, H, W, C]
     trainable(params, step) -> prefix pytree of 0/1 with one entry a player, see `Model`
+
+    The players are the entries of `params`. One gradient of `loss` serves all; a player whose
+    aim is not the reported loss reports its own as the metric "player/loss".
     """
 
     init: Callable[..., tuple[Params, Carry]]

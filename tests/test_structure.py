@@ -12,6 +12,7 @@ LEAVES = ("models", "objectives", "data", "metrics", "viz")
 ALLOWED = {  # part -> the parts that it may import besides itself, types and rng
     "types": (),
     "rng": (),
+    "names": (),
     "hyper": (),
     "models": (),
     "objectives": (),
@@ -48,7 +49,7 @@ def test_imports(path):
         places = ONLY_IN.get(library)
         assert places is None or str(relative).startswith(places), f"{relative} imports {module}"
         if library == "devae_jax" and rest and part in ALLOWED:
-            allowed = (part, "types", "rng", *ALLOWED[part])
+            allowed = (part, "types", "rng", "names", *ALLOWED[part])
             assert rest[0] in allowed, f"{relative} imports {module}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from devae_jax.data import dsprites_regen, ondevice, real, shapes3d_like, toy, variants
-from devae_jax.data.factors import unknown
+from devae_jax.names import unknown
 from devae_jax.types import Dataset
 
 
@@ -60,7 +60,7 @@ def load(
     data set was not prepared.
     """
     if name not in DATASETS:
-        raise unknown("data set", name, DATASETS)
+        raise unknown("data.name", name, DATASETS)
     if correlated and held_out:
         raise ValueError("got both correlated and held_out, expected one; remove one")
     dataset = DATASETS[name](

@@ -19,6 +19,7 @@ from PIL import Image
 
 from devae_jax.data import dsprites_regen, shapes3d_like
 from devae_jax.data import factors as fg
+from devae_jax.names import unknown
 
 CHUNK = 2048  # images rendered at a time
 MODULES = {"dsprites_regen": dsprites_regen, "shapes3d_like": shapes3d_like}
@@ -47,7 +48,7 @@ class Rendered(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
         Raises ValueError for an unknown name, factor or value.
         """
         if name not in MODULES:
-            raise fg.unknown("rendered data set", name, MODULES)
+            raise unknown("rendered data set", name, MODULES)
         self.name = name
         self._kept = fg.subset(MODULES[name].GRID, factors)
         self._dataset = MODULES[name].load(data_dir=cache_dir, factors=factors)

@@ -4,15 +4,15 @@ All functions take a `FactorGrid`; factors are int32 [N, F], one column a factor
 and the index is row-major with the last factor fastest.
 """
 
-import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from devae_jax.names import unknown
 from devae_jax.types import Array, FactorGrid
 
 
@@ -47,14 +47,6 @@ def sample_conditional(
 ) -> Array:
     """As `sample`, with column `factor` fixed to `value`; both may be traced. int32 [n, F]."""
     return sample(grid, key, n).at[:, factor].set(value)
-
-
-def unknown(kind: str, name: object, known: Iterable[str]) -> ValueError:
-    """The error for a name that does not exist, with the nearest one that does."""
-    known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "choose one of these"
-    return ValueError(f"got {kind} {name!r}, expected one of {', '.join(known)}; {hint}")
 
 
 def factor_number(grid: FactorGrid, name: str) -> int:

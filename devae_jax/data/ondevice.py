@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from devae_jax.data import factors as fg
+from devae_jax.names import unknown
 from devae_jax.types import Array, Dataset, Shard, Source
 
 ROUNDS = 6  # of the Feistel network below; 4 already mix well
@@ -45,7 +46,7 @@ def source(dataset: Dataset, batch_size: int, sampling: str = "replacement") -> 
 
     samplers = {"replacement": replacement, "epoch": epoch}
     if sampling not in samplers:
-        raise fg.unknown("sampling", sampling, samplers)
+        raise unknown("sampling", sampling, samplers)
     if sampling == "epoch" and dataset.draw is not None:
         raise ValueError(
             f"got sampling='epoch' for {dataset.name!r}, whose training distribution is not "

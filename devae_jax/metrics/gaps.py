@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from devae_jax.data.factors import unknown
 from devae_jax.metrics.information import measure
 from devae_jax.metrics.inputs import spread
+from devae_jax.names import unknown
 
 
 def top_two(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

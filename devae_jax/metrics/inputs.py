@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from devae_jax.data.factors import unknown
+from devae_jax.names import unknown
 
 PROTOCOLS = ("dlib", "exact")
 

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from devae_jax.data.factors import unknown
 from devae_jax.metrics.gaps import top_two
 from devae_jax.metrics.inputs import (
     Split,
@@ -17,6 +16,7 @@ from devae_jax.metrics.inputs import (
     spread,
 )
 from devae_jax.metrics.svm import fit_lines
+from devae_jax.names import unknown
 
 
 def sap(codes: Any, factors: Any, codes_test: Any, factors_test: Any) -> dict[str, Any]:

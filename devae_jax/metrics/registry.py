@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from devae_jax.data.factors import unknown
 from devae_jax.metrics import (
     bottleneck,
     gaps,
@@ -18,6 +17,7 @@ from devae_jax.metrics import (
     trees,
     votes,
 )
+from devae_jax.names import unknown
 
 
 class Inputs(NamedTuple):

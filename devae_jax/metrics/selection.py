@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from devae_jax.data.factors import unknown
 from devae_jax.metrics.inputs import check_codes
+from devae_jax.names import unknown
 
 METHODS = ("lasso", "spearman")
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from devae_jax.data.factors import unknown
 from devae_jax.metrics.importance import completeness, disentanglement
 from devae_jax.metrics.inputs import Split, check_split, numpy_rng, small_fits, spread
+from devae_jax.names import unknown
 
 
 class Fitted(NamedTuple):

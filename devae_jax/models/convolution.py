@@ -23,13 +23,13 @@ where gather cuts and shifts columns, fold shifts rows and adds, and scatter and
 adjoints: `up` is the adjoint of `down`, and the gradients of either are the other two lines.
 """
 
-import difflib
 import math
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from devae_jax.names import unknown
 from devae_jax.types import Array
 
 NAMES = ("auto", "native", "fast")
@@ -44,10 +44,7 @@ def choose(convolution: str) -> str:
       ValueError: unknown name.
     """
     if convolution not in NAMES:
-        close = difflib.get_close_matches(str(convolution), NAMES, 1, 0)[0]
-        raise ValueError(
-            f"got convolution={convolution!r}, expected one of {NAMES}; did you mean {close!r}?"
-        )
+        raise unknown("convolution", convolution, NAMES)
     if convolution == "auto":
         return "fast" if jax.default_backend() == "cpu" else "native"
     return convolution

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from devae_jax.models.networks import DECODERS, ENCODERS
-from devae_jax.models.vae import Encoder, check_shape, lookup, make_style
+from devae_jax.models.vae import Encoder, check_shape, make_style
+from devae_jax.names import lookup
 from devae_jax.rng import stream
 from devae_jax.types import Array, Model, Positive, Posterior
 

@@ -1,8 +1,5 @@
 """Every variational autoencoder of the library: encoder, latent layers, decoder."""
 
-import difflib
-from collections.abc import Mapping
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +8,7 @@ from devae_jax.models import convolution as conv
 from devae_jax.models.latents import LATENTS
 from devae_jax.models.layers import INITIALISERS, Dense, Style
 from devae_jax.models.networks import DECODERS, ENCODERS
+from devae_jax.names import lookup
 from devae_jax.rng import stream
 from devae_jax.types import Array, Model, Posterior
 
@@ -32,16 +30,6 @@ class Encoder(nn.Module):
         out = out.astype(jnp.float32).reshape(-1, self.heads, 2, self.latent_dim)
         mean, logvar = out.transpose(2, 1, 0, 3)
         return Posterior(mean=mean, logvar=logvar)
-
-
-def lookup(table: Mapping, name: str, what: str):
-    """table[name], or a ValueError that names the nearest entry."""
-    if name not in table:
-        close = difflib.get_close_matches(str(name), table, 1, 0)[0]
-        raise ValueError(
-            f"got {what}={name!r}, expected one of {', '.join(table)}; did you mean {close!r}?"
-        )
-    return table[name]
 
 
 def make_style(init: str, convolution: str, dtype: str, axis_name: str | None) -> Style:

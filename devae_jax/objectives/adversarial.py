@@ -74,6 +74,6 @@ def density_ratio(
             params, jax.lax.stop_gradient(z), jax.lax.stop_gradient(permuted)
         )
         value = gamma * ratio + loss - jax.lax.stop_gradient(loss)
-        return value, (carry, {"tc": ratio, "discriminator_loss": loss})
+        return value, (carry, {"tc": ratio, "loss": loss})
 
     return Term(init=init, apply=apply)

@@ -1,6 +1,5 @@
 """InfoGAN: codes that a critic can read off generated images."""
 
-import difflib
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from devae_jax import rng
+from devae_jax.names import lookup
 from devae_jax.objectives import gaussian
 from devae_jax.types import Array, Objective, Positive, Posterior, Scalar
 
@@ -79,13 +79,7 @@ def infogan(
     Raises:
       ValueError: unknown variant.
     """
-    if variant not in VARIANTS:
-        close = difflib.get_close_matches(str(variant), VARIANTS, 1, 0)[0]
-        raise ValueError(
-            f"got variant={variant!r}, expected one of {', '.join(VARIANTS)}; "
-            f"did you mean {close!r}?"
-        )
-    game = VARIANTS[variant]
+    game = lookup(VARIANTS, variant, "variant")
 
     def draw(sampler, key, shape):
         """Random numbers [b, ...] for this device's part of the global batch."""
@@ -119,8 +113,8 @@ def infogan(
             carry,
             {
                 "loss": total,
-                "loss/generator": generator_loss,
-                "loss/critic": critic_loss,
+                "generator/loss": generator_loss,
+                "critic/loss": critic_loss,
                 "information": entropy + log_q,
                 "score_gap": (real_score - fake_score).mean(),
                 "gradient_penalty": penalty,

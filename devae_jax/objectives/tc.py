@@ -6,12 +6,11 @@ For a sample z_i of image i, both densities are importance-weighted sums over th
 q(z_i) ~ sum_j W_ij q(z_i|j), and TC ~ mean_i [log q(z_i) - sum_d log q(z_id)].
 """
 
-import difflib
-
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
+from devae_jax.names import lookup
 from devae_jax.objectives import gaussian
 from devae_jax.objectives.kl import stateless
 from devae_jax.types import Array, Latents, Positive, Scalar, Term
@@ -97,15 +96,10 @@ def total_correlation(
     Raises:
       ValueError: unknown estimator.
     """
-    if estimator not in ESTIMATORS:
-        close = difflib.get_close_matches(str(estimator), ESTIMATORS, 1, 0)[0]
-        raise ValueError(
-            f"got estimator={estimator!r}, expected one of {tuple(ESTIMATORS)}; "
-            f"did you mean {close!r}?"
-        )
+    log_weights_of = lookup(ESTIMATORS, estimator, "estimator")
 
     def value(latents: Latents, step: Array):
-        log_weights = ESTIMATORS[estimator](latents.z.shape[1], dataset_size)
+        log_weights = log_weights_of(latents.z.shape[1], dataset_size)
         posterior = latents.posterior
         tc = jnp.stack(
             [

@@ -12,7 +12,6 @@ import jax
 
 from devae_jax import build
 from devae_jax.train import parallel, population
-from devae_jax.train.step import init, train_step
 from launch.benchmarks import runs, twin
 from launch.benchmarks.measure import Options, Row, Timing, copy, interleave, matmul
 
@@ -55,17 +54,24 @@ class Bench:
 
     def plan(self, layers: int, **changes: object):
         """Config and plan of beta-VAE (K = 1) or DeVAE (K = 3)."""
-        config = runs.config(self.options, batch=self.batch, layers=layers, **changes)
+        settings = {"matmul_precision": "tensorfloat32", **changes}
+        config = runs.config(self.options, batch=self.batch, layers=layers, **settings)
         return config, build.plan(config)
 
 
 def run(options: Options) -> list[Row]:
-    """Rows of one step of one member; `floor_ms` is its arithmetic at the speed of a GEMM."""
+    """Rows of one step of one member; `floor_ms` is its arithmetic at the speed of a GEMM.
+
+    Products are in TF32 on both sides unless a case says otherwise.
+    """
     bench = Bench(options)
     bench.section("ceilings", lambda: _ceilings(bench))
     singles = [(1, "sum"), (3, "sampled"), (3, "sum")][: 2 if options.tiny else 3]
     for layers, how in singles:
         bench.section(f"one run, K = {layers}, {how}", lambda: _one(bench, layers, how))  # noqa: B023
+    for changes in ({"matmul_precision": "float32"}, {"model.dtype": "bfloat16"}):
+        name = ", ".join(changes.values())
+        bench.section(f"one run, {name}", functools.partial(_one, bench, 1, "sum", **changes))
     sizes = ((3, (2,)),) if options.tiny else ((3, (16, 64, 4, 1)), (1, (64, 16, 4, 1)))
     for layers, members in sizes:
         for size in members:
@@ -83,26 +89,28 @@ def run(options: Options) -> list[Row]:
 
 def _ceilings(bench: Bench) -> Iterator[Row]:
     tiny = bench.options.tiny
-    product, gigaflop = matmul(256 if tiny else 8192)
+    product, gigaflop = matmul(256 if tiny else 8192, "tensorfloat32")
     copied, gigabyte = copy(1 << (16 if tiny else 28))
     times = bench.time({"gemm": product, "copy": copied})
     bench.tflops = gigaflop / times["gemm"].minimum
     bench.gigabytes = 1e3 * gigabyte / times["copy"].minimum
-    yield Row("gpu", "float32 GEMM", times["gemm"].median, facts={"TFLOP/s": bench.tflops})
+    yield Row("gpu", "TF32 GEMM", times["gemm"].median, facts={"TFLOP/s": bench.tflops})
     yield Row("gpu", "copy", times["copy"].median, facts={"GB/s": bench.gigabytes})
 
 
-def _one(bench: Bench, layers: int, how: str, *, compiled: bool = False) -> Iterator[Row]:
+def _one(
+    bench: Bench, layers: int, how: str, *, compiled: bool = False, **changes: Any
+) -> Iterator[Row]:
     """One run, its steps scanned, against the twin on the same batch where PyTorch has the device.
 
-    The twin sums over layers; it is no peer of a sampled one.
+    The twin sums over layers, in TF32; it is no peer of a sampled one or of other precisions.
     """
-    config, plan = bench.plan(layers, **{"objective.layers": how})
+    config, plan = bench.plan(layers, **{"objective.layers": how, **changes})
     engine = parallel.engine(plan.program, plan.hparams, devices=jax.devices()[:1])
     cases: dict[str, Callable[[], Any]] = {"ours": runs.stepper(engine, bench.steps)}
     device = _torch_device(bench.options)
     peer = ""
-    if device and how == "sum":
+    if device and how == "sum" and not changes:
         peer = f"torch {'compiled' if compiled else 'eager'}"
         step = _peer(bench, plan.program, layers, config, device, compiled)
         cases[peer] = lambda: step(bench.steps)
@@ -110,10 +118,10 @@ def _one(bench: Bench, layers: int, how: str, *, compiled: bool = False) -> Iter
     ours = times["ours"].median / bench.steps
     facts = _facts(bench, config, plan, ours, layers if how == "sum" else 1)
     facts["GB/s"] = _gigabytes(plan) / ours * 1e3
-    if how == "sum":
+    if how == "sum" and not changes:
         bench.best[layers] = min(ours, bench.best.get(layers, ours))
     peer_ms = times[peer].median / bench.steps if peer else None
-    case = f"one run, batch {bench.batch}, K = {layers}, {how}"
+    case = ", ".join([f"one run, batch {bench.batch}, K = {layers}, {how}", *changes.values()])
     yield Row("gpu", case, ours, peer, peer_ms, facts.pop("floor_ms"), facts)
 
 
@@ -148,10 +156,7 @@ def _facts(bench: Bench, config, plan, ours: float, decoded: int) -> dict[str, A
 
 def _gigabytes(plan) -> float:
     """What one compiled step reads and writes, as XLA counts it."""
-    state = jax.eval_shape(functools.partial(init, plan.program), plan.hparams)
-    step = jax.jit(functools.partial(train_step, plan.program))
-    compiled = step.lower(plan.hparams, state, plan.program.source.arrays).compile()
-    cost = compiled.cost_analysis() or {}
+    cost = runs.compiled_step(plan).cost_analysis() or {}
     return cost["bytes accessed"] * GB
 
 

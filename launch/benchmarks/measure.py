@@ -1,5 +1,6 @@
 """Fair timings on a shared machine, and rows that say what was measured where."""
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -92,10 +93,10 @@ def interleave(
     }
 
 
-def matmul(size: int) -> tuple[Callable[[], Any], float]:
-    """A square float32 matrix product to time, and its GFLOP."""
+def matmul(size: int, precision: str = "float32") -> tuple[Callable[[], Any], float]:
+    """A square matrix product of float32 numbers to time, and its GFLOP."""
     matrix = jax.random.normal(jax.random.key(0), (size, size))
-    product = jax.jit(jnp.matmul)
+    product = jax.jit(functools.partial(jnp.matmul, precision=precision))
     return lambda: product(matrix, matrix).block_until_ready(), 2e-9 * size**3
 
 

@@ -1,16 +1,18 @@
 """Programs to time: the method of the paper as the library trains it."""
 
+import functools
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from configs import beta_vae, devae
-from devae_jax import rng
+from devae_jax import build, rng
 from devae_jax.train.parallel import Engine
-from devae_jax.train.step import Program
+from devae_jax.train.step import Program, init, train_step
 from devae_jax.types import Source
 from launch.benchmarks.measure import Options
 
@@ -54,6 +56,24 @@ def stepper(engine: Engine, steps: int) -> Callable[[], None]:
         step += steps
 
     return call
+
+
+def compiled_step(plan: build.Plan) -> Any:
+    """One step of a plan, compiled ahead of time: what XLA says of its cost and memory."""
+    state = jax.eval_shape(functools.partial(init, plan.program), plan.hparams)
+    step = jax.jit(functools.partial(train_step, plan.program), donate_argnums=1)
+    return step.lower(plan.hparams, state, plan.program.source.arrays).compile()
+
+
+def megabytes(plan: build.Plan) -> dict[str, float]:
+    """What training holds: state and tables of data, and the most that one step adds."""
+    state = jax.eval_shape(functools.partial(init, plan.program), plan.hparams)
+    size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))  # noqa: E731
+    return {
+        "state_mb": size((state.params, state.carry, state.opt_state)) / 2**20,
+        "tables_mb": size(plan.program.source.arrays) / 2**20,
+        "step_mb": compiled_step(plan).memory_analysis().temp_size_in_bytes / 2**20,
+    }
 
 
 def gigaflop(

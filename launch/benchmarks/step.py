@@ -58,7 +58,7 @@ def _rows(options: Options, batch: int, layers: int, seconds: float) -> list[Row
     )
     floor = runs.gigaflop(config, plan.dataset.image_shape) / gemm * times["gemm"].minimum
 
-    def row(what, name, peer):
+    def row(what, name, peer, **facts):
         mine, other = times[name], times[peer]
         return Row(
             "step",
@@ -74,11 +74,12 @@ def _rows(options: Options, batch: int, layers: int, seconds: float) -> list[Row
                 "cpu_ms": mine.cpu / steps,
                 "peer_cpu_ms": other.cpu / steps,
                 "peer_threads": threads,
+                **facts,
             },
         )
 
     return [
         row("fixed batch", "fixed", "torch"),
         row("fixed batch", "fixed", "torch channels_last"),
-        row("with data", "data", "torch + DataLoader"),
+        row("with data", "data", "torch + DataLoader", **runs.megabytes(plan)),
     ]

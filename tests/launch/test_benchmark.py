@@ -58,14 +58,16 @@ def test_population_is_compared_with_its_members():
 
 def test_gpu_leaves_out_what_would_not_end_in_time(capsys):
     rows = gpu.run(TINY)
-    assert rows[0].case == "float32 GEMM"
+    assert rows[0].case == "TF32 GEMM"
     assert "left out for lack of time: one run, K = 3, sampled" in capsys.readouterr().out
 
 
 def test_gpu_measures_runs_and_populations(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     rows = gpu.run(TINY._replace(minutes=10.0))
-    assert {"one run, batch 8, K = 1, sum", "2 members, K = 3, native"} <= {r.case for r in rows}
+    cases = {row.case for row in rows}
+    assert {"one run, batch 8, K = 1, sum", "2 members, K = 3, native"} <= cases
+    assert {f"one run, batch 8, K = 1, sum, {x}" for x in ("float32", "bfloat16")} <= cases
     assert rows[-1].facts["hours"] == pytest.approx(rows[-1].ours_ms / 3.6e6)
 
 

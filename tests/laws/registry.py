@@ -56,9 +56,11 @@ ALL = [
 class Case:
     """A method compiled once, its state at the start and after STEPS steps."""
 
-    def __init__(self, method, num_layers, likelihood):
-        self.config = config_of(method, num_layers, likelihood)
-        self.plan = build.plan(self.config)
+    def __init__(self, config, change=lambda program: program, start=None):
+        """`start`: the first state, if it is known; `change` to see what a law notices."""
+        self.config = config
+        plan = build.plan(config)
+        self.plan = plan._replace(program=change(plan.program))
         self.hparams = jax.tree.map(jnp.asarray, self.plan.hparams)
         self.traces = 0
 
@@ -67,10 +69,7 @@ class Case:
             return training.train_step(self.plan.program, hparams, state, arrays)
 
         self.step = jax.jit(step)
-        if likelihood == "bernoulli":
-            self.start = jax.jit(functools.partial(training.init, self.plan.program))(self.hparams)
-        else:
-            self.start = case(method, num_layers, "bernoulli").start
+        self.start = start or jax.jit(functools.partial(training.init, plan.program))(self.hparams)
         self.state, self.metrics = self.run(self.start, STEPS)
 
     def run(self, state, steps, hparams=None):
@@ -85,4 +84,5 @@ class Case:
 
 @functools.cache
 def case(method, num_layers, likelihood):
-    return Case(method, num_layers, likelihood)
+    start = None if likelihood == "bernoulli" else case(method, num_layers, "bernoulli").start
+    return Case(config_of(method, num_layers, likelihood), start=start)

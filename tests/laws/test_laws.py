@@ -1,6 +1,7 @@
 """Laws that every method obeys. A new method is tested by its line in the registry."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -61,6 +62,37 @@ def test_training_learns(method, num_layers, likelihood):
     before = np.mean([row[key] for row in law.metrics[:10]])
     after = np.mean([row[key] for row in rows[-10:]])
     assert gains[key] * (after - before) > 0
+
+
+@every_model
+def test_each_player_follows_its_own_loss(method, num_layers):
+    """A loss of one player alone moves no other; the one gradient gives it exactly that loss."""
+    law = case(method, num_layers, "bernoulli")
+    source = law.plan.program.source
+    own = [player for player in law.state.params if f"{player}/loss" in law.metrics[0]]
+    assert bool(own) == (len(law.state.params) > 1)
+
+    def loss_of(params, name):
+        objective = law.plan.program.objective(law.hparams, None)
+        images = source.take(source.arrays, jax.random.key(1), 0)
+        key = jax.random.key(2)
+        _, (_, metrics) = objective.loss(params, law.state.carry, images, key, law.state.step)
+        return metrics[name].sum()
+
+    def size(tree):
+        return np.sqrt(sum(np.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
+
+    grads_of = jax.jit(jax.grad(loss_of), static_argnums=1)
+    for player in own:
+        alone, all_at_once = (
+            grads_of(law.state.params, f"{player}/loss"),
+            grads_of(law.state.params, "loss"),
+        )
+        for other in law.state.params:
+            moved = size(alone[other])
+            assert moved > 0 if other == player else moved == 0
+        difference = jax.tree.map(jnp.subtract, alone[player], all_at_once[player])
+        assert size(difference) <= 1e-5 * size(alone[player])
 
 
 @every_model

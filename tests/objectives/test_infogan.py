@@ -40,7 +40,7 @@ def test_both_players_learn_and_the_loss_is_the_generators(start, variant):
     grads, (_, metrics) = grads_of(start, variant)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
     assert all(optax.global_norm(grads[player]) > 0 for player in ("generator", "critic"))
-    np.testing.assert_allclose(metrics["loss"], metrics["loss/generator"], rtol=1e-6)
+    np.testing.assert_allclose(metrics["loss"], metrics["generator/loss"], rtol=1e-6)
 
 
 def test_the_critics_penalty_leaves_the_generator_alone(start):

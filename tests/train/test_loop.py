@@ -138,6 +138,19 @@ def test_evaluating_nothing(tmp_path):
         run.load(tmp_path)
 
 
+def test_scores_during_training_are_those_of_the_config(tmp_path):
+    config = small(steps=10, eval__metrics=("cheap", "irs", "sap"))
+    run.train(config, tmp_path / "run")
+    row = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    num_layers, latent_dim = config.model.num_layers, config.model.latent_dim
+    for name in ("mig", "irs", "sap", "diffusion"):
+        assert np.shape(row[f"eval/{name}"]) == (num_layers,)
+    assert np.shape(row["eval/mi"])[:2] == (num_layers, latent_dim)
+    with pytest.raises(ValueError, match="did you mean 'irs'"):
+        run.train(small(eval__metrics=("irr",)), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_non_finite_loss_names_step_and_term(tmp_path):
     path = tmp_path / "run"
     run.train(small(steps=10), path)

@@ -1,0 +1,29 @@
+"""Names that do not exist: one error for all of them, with the nearest name that does."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """'; did you mean …?' if a known name is close, else ''."""
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> ValueError:
+    """The error for `what`=`name`."""
+    known = [str(k) for k in known]
+    hint = nearest(name, known) or "; choose one of these"
+    return ValueError(f"got {what}={name!r}, expected one of {', '.join(known)}{hint}")
+
+
+def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
+    """table[name].
+
+    Raises:
+      ValueError: there is no such entry; names the nearest.
+    """
+    if name not in table:
+        raise unknown(what, name, table)
+    return table[name]
