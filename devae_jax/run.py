@@ -168,7 +168,7 @@ def load(workdir: str | Path, *, step: int | None = None, member: int | None = N
         rebuilt["config"] = of_member(config, members[member]) if members else config
         return _engine(config, plan, members, jax.local_devices()[:1]).abstract
 
-    saved = Checkpoints(folder).restore(abstract, step)
+    saved = Checkpoints(folder, alone=True).restore(abstract, step)
     config, plan = rebuilt["config"], rebuilt["plan"]
     if member is None:
         return Run(config, saved.step, saved.state, plan)

@@ -62,11 +62,3 @@ def keep_freed_memory() -> None:
             # M_ARENA_MAX = 1, as only the main heap holds buffers over 64 MB; M_MMAP_MAX = 0,
             # M_TRIM_THRESHOLD and M_TOP_PAD large; musl has no mallopt.
             getattr(libc, "mallopt", lambda *_: 0)(parameter, value)
-
-
-def initialize_distributed(enabled: bool) -> None:
-    """Joins this process to the others of a job; SLURM, TPU and MPI are detected."""
-    if enabled:
-        import jax
-
-        jax.distributed.initialize()

@@ -26,7 +26,12 @@ _RESULTS = flags.DEFINE_bool("results", True, "Score and draw the run when it is
 _PROFILE = flags.DEFINE_integer(
     "profile", 0, "First trace so many steps into W/profile, for Perfetto.", lower_bound=0
 )
-_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of a job on many hosts.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "One process of a job on many hosts: SLURM, TPU and MPI are detected."
+)
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, if not detected.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many there are, if not detected.")
+_PROCESS = flags.DEFINE_integer("process", None, "Which one this is, from 0, if not detected.")
 
 
 def main() -> int:
@@ -39,9 +44,11 @@ def main() -> int:
     if _CONFIG.value is None or _WORKDIR.value is None:
         raise ValueError("got no --config or no --workdir, expected both; see --help")
     common.enable_compilation_cache()
-    common.initialize_distributed(_DISTRIBUTED.value)
 
     import jax
+
+    if _DISTRIBUTED.value:
+        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
     from devae_jax import evaluate, results, run
     from devae_jax.train.loop import NonFiniteError

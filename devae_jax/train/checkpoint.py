@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -31,16 +32,26 @@ class Saved(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `directory/<step>`."""
+    """The checkpoints of one run, in `directory/<step>`.
 
-    def __init__(self, directory: str | Path, *, keep: int = 3):
+    alone: for this process only; otherwise all processes of a job do everything together.
+    """
+
+    def __init__(self, directory: str | Path, *, keep: int = 3, alone: bool = False):
         self.directory = Path(directory).resolve()
+        me = jax.process_index()
+        processes = ocp.options.MultiprocessingOptions(
+            primary_host=me if alone else 0,
+            active_processes={me} if alone else None,
+            barrier_sync_key_prefix=f"process{me}" if alone else None,
+        )
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=checkpoint_managers.LatestN(keep),
                 save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
-                create=True,
+                create=not alone,
+                multiprocessing_options=processes,
             ),
         )
 
