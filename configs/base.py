@@ -5,6 +5,7 @@ A method's config changes what differs. On the command line any key can be set:
 """
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 
 def get_config() -> ConfigDict:
@@ -34,7 +35,7 @@ def get_config() -> ConfigDict:
                 "init": "torch",  # or glorot
                 "convolution": "auto",  # fast on CPU, native elsewhere
                 "dtype": "float32",  # of the computation; parameters stay float32
-                "width": 32,  # channels of the first convolution
+                "width": placeholder(int),  # channels of the first layer; unset: the published one
             },
             "objective": {
                 "name": "elbo",

@@ -5,7 +5,7 @@ framework", ICLR 2017.
 
     python launch/train.py --config=configs/beta_vae.py --workdir=runs/beta_vae
 
-Variants: vae (beta = 1; Kingma & Welling 2014), shapes3d, cpu, toy.
+Variants: vae (beta = 1; Kingma & Welling 2014), shapes3d, cpu, quickstart, toy.
 beta = 6 is the setting of the DeVAE paper's comparison.
 """
 

@@ -17,12 +17,7 @@ def get_config(arg: str = ""):
     config.objective.terms = {
         "kl": {"kind": "cascade", "beta_min": 1.0, "beta_max": 10.0, "stage_steps": 15_000.0}
     }
-    return variants.apply(config, arg, toy=toy, quickstart=quickstart)
-
-
-def toy(config):
-    variants.toy(config)
-    config.objective.terms.kl.stage_steps = 50.0
+    return variants.apply(config, arg, quickstart=quickstart)
 
 
 def quickstart(config):

@@ -20,13 +20,8 @@ def get_config(arg: str = ""):
     config.model.groups = 5
     config.model.group_width = 8  # channels of a sub-encoder's first convolution
     config.model.stage_steps = 60_000.0
-    config.objective.terms = {
-        "kl": {
-            "kind": "deft_pressure",
-            "betas": (70.0, 30.0, 15.0, 1.0),
-            # A reference: setting one of the two sets both.
-            "stage_steps": config.model.get_ref("stage_steps"),
-        }
+    config.objective.terms = {  # a stage is as long as the model's
+        "kl": {"kind": "deft_pressure", "betas": (70.0, 30.0, 15.0, 1.0)}
     }
     return variants.apply(config, arg, cpu=cpu, toy=toy, quickstart=quickstart)
 
@@ -34,7 +29,6 @@ def get_config(arg: str = ""):
 def cpu(config):
     variants.cpu(config)
     config.model.group_width = 4
-    config.model.stage_steps = 12_000.0
 
 
 def toy(config):

@@ -41,17 +41,30 @@ def get_config(arg: str = ""):
 
 
 def capacity(config):
+    config.method = "devae_capacity"
     config.objective.terms = {
-        "kl": {"kind": "capacity", "gamma": 40.0, "capacities": (25.0, 15.0, 8.0)}
+        "kl": {
+            "kind": "capacity",
+            "gamma": 40.0,
+            "capacities": (25.0, 15.0, 8.0),
+            "start": 0.0,
+            "anneal_steps": 0.0,  # fixed from the start
+        }
     }
 
 
 def sampled(config):
+    config.method = "devae_sampled"
     config.objective.layers = "sampled"
 
 
 def single(config):
-    """The sum of three objectives over one shared space is one with their mean pressure."""
+    """The sum of three objectives over one shared space is one with their mean pressure.
+
+    Raises ValueError beside `capacity`.
+    """
+    if "betas" not in config.objective.terms.kl:
+        raise ValueError("got variants capacity and single, expected pressures; remove one")
     config.method = "devae_single"
     config.model.num_layers = 1
     config.model.latents = "single"

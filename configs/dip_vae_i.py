@@ -4,7 +4,7 @@ Kumar et al., "Variational inference of disentangled latent concepts", ICLR 2018
 
     python launch/train.py --config=configs/dip_vae_i.py --workdir=runs/dip_vae_i
 
-Published: lambda_od = 10, lambda_d = 100. Variants: shapes3d, cpu, toy.
+Published: lambda_od = 10, lambda_d = 100. Variants: shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants

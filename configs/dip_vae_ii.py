@@ -5,7 +5,7 @@ Kumar et al., "Variational inference of disentangled latent concepts", ICLR 2018
     python launch/train.py --config=configs/dip_vae_ii.py --workdir=runs/dip_vae_ii
 
 As published: E[diag sigma^2] joins the diagonal only; lambda_od = lambda_d = 10.
-Variants: shapes3d, cpu, toy.
+Variants: shapes3d, cpu, quickstart, toy.
 """
 
 from configs import base, variants

@@ -14,15 +14,32 @@ from configs import base, variants
 def get_config(arg: str = ""):
     config = base.get_config()
     config.method = "dynamic_vae"
-    config.objective.terms = {"kl": {"kind": "dynamic_vae", "target": 18.0}}
+    config.objective.terms = {
+        "kl": {
+            "kind": "dynamic_vae",
+            "target": 18.0,
+            "start": 0.0,
+            "target_steps": 200_000.0,
+            "interval_steps": 5_000.0,
+            "ramp_steps": 1.0,
+            "k_p": 0.01,
+            "k_i": 0.001,
+            "smoothing": 0.95,
+            "beta_start": 150.0,
+            "beta_min": 1.0,
+            "proportional": "sigmoid",
+        }
+    }
     return variants.apply(config, arg, toy=toy, quickstart=quickstart)
 
 
 def toy(config):
     variants.toy(config)
-    config.objective.terms.kl.update({"target": 5.0, "target_steps": 200.0, "interval": 20.0})
+    config.objective.terms.kl.target = 5.0
 
 
 def quickstart(config):
     variants.quickstart(config)
-    config.objective.terms.kl.update({"target": 9.0, "target_steps": 3_000.0, "interval": 100.0})
+    config.objective.terms.kl.update(
+        {"target": 9.0, "target_steps": 3_000.0, "interval_steps": 100.0}
+    )

@@ -15,16 +15,17 @@ def get_config(arg: str = ""):
     config = base.get_config()
     config.method = "exponential_annealing"
     config.objective.terms = {
-        "kl": {"kind": "exponential_annealing", "beta": 150.0, "anneal_steps": 200_000.0}
+        "kl": {
+            "kind": "exponential_annealing",
+            "beta": 150.0,
+            "temperature": 6.0,
+            "warmup_steps": 10_000.0,
+            "anneal_steps": 200_000.0,
+        }
     }
-    return variants.apply(config, arg, toy=toy, quickstart=quickstart)
-
-
-def toy(config):
-    variants.toy(config)
-    config.objective.terms.kl.update({"warmup_steps": 20.0, "anneal_steps": 200.0})
+    return variants.apply(config, arg, quickstart=quickstart)
 
 
 def quickstart(config):
     variants.quickstart(config)
-    config.objective.terms.kl.update({"beta": 30.0, "warmup_steps": 200.0, "anneal_steps": 4_000.0})
+    config.objective.terms.kl.update({"beta": 30.0, "warmup_steps": 200.0, "anneal_steps": 3_000.0})

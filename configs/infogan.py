@@ -8,18 +8,22 @@ generative adversarial nets", NeurIPS 2016, Eq. 6; gradient penalty of Gulrajani
 Variants: minimax (the original game, non-saturating), shapes3d, cpu, quickstart, toy.
 """
 
+from ml_collections.config_dict import placeholder
+
 from configs import base, variants
 
 
 def get_config(arg: str = ""):
     config = base.get_config()
     config.method = "infogan"
-    config.model = {"name": "gan", "latent_dim": 10, "noise_dim": 5, "width": 32, "init": "torch"}
+    config.model = {"name": "gan", "latent_dim": 10, "noise_dim": 5, "init": "torch"}
+    config.model.width = placeholder(int)
     config.objective = {
         "name": "infogan",
         "variant": "wasserstein_gp",
         "information": 1.0,
         "gradient_penalty": 10.0,
+        "critic_steps": 1.0,
         "likelihood": "bernoulli",
         "any_order": False,
         "terms": {},
@@ -29,6 +33,7 @@ def get_config(arg: str = ""):
 
 
 def minimax(config):
+    config.method = "infogan_minimax"
     config.objective.variant = "minimax"
     config.objective.gradient_penalty = 1.0
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
+from devae_jax.names import unknown
+
 
 def shapes3d(config: ConfigDict) -> None:
     config.data.name = "shapes3d_like"
@@ -16,7 +18,7 @@ def cpu(config: ConfigDict) -> None:
     config.batch_size = 64
     config.model.width = 16
     config.optimizer.learning_rate = 5e-4
-    config.steps = 60_000
+    shorten(config, 60_000)
     config.train.checkpoint_every = config.train.eval_every = 2_000
 
 
@@ -28,7 +30,7 @@ def quickstart(config: ConfigDict) -> None:
     config.model.width = 16
     config.model.latent_dim = 6
     config.optimizer.learning_rate = 2e-3
-    config.steps = 4_000
+    shorten(config, 4_000)
     config.optimizer.decay_steps = 4_000.0
     config.train.checkpoint_every = config.train.eval_every = 500
 
@@ -42,10 +44,19 @@ def toy(config: ConfigDict) -> None:
         config.model.encoder = config.model.decoder = "mlp"
     config.model.width = 32
     config.model.latent_dim = 4
-    config.steps = 300
+    shorten(config, 300)
     config.optimizer.learning_rate = 1e-3
     config.train.log_every = 50
     config.train.checkpoint_every = config.train.eval_every = 100
+
+
+def shorten(config: ConfigDict, steps: int) -> None:
+    """Trains for `steps`, every schedule of the method in proportion."""
+    ratio, config.steps = steps / config.steps, steps
+    for part in (config.model, *config.objective.terms.values()):
+        for name, value in part.items():
+            if name.endswith("_steps"):
+                part[name] = value * ratio
 
 
 VARIANTS = {"shapes3d": shapes3d, "cpu": cpu, "quickstart": quickstart, "toy": toy}
@@ -60,9 +71,6 @@ def apply(config: ConfigDict, arg: str, **own: Callable[[ConfigDict], None]) -> 
     known = VARIANTS | own
     for name in filter(None, arg.split(",")):
         if name not in known:
-            raise ValueError(
-                f"got config variant {name!r}, expected one of {', '.join(sorted(known))}; fix "
-                "the part behind the colon of --config"
-            )
+            raise unknown("config variant", name, sorted(known))
         known[name](config)
     return config

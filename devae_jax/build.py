@@ -7,6 +7,7 @@ its `hparams` hold every number and may be swapped without compiling again.
 import functools
 import inspect
 import math
+import typing
 from typing import Any, NamedTuple
 
 import jax
@@ -81,17 +82,22 @@ def check_run(config: ConfigDict) -> None:
 def _split_all(config: ConfigDict) -> dict[str, Any]:
     """(static, numbers) of every factory that the config names, by owner."""
     model, objective = config.model.to_dict(), config.objective.to_dict()
-    num_layers, any_order = model.get("num_layers", 1), objective.pop("any_order")
+    num_layers, any_order = model.get("num_layers", 1), objective.pop("any_order", False)
     shared = {"num_layers": num_layers, "any_order": any_order}
-    model_factory = lookup(MODELS, model.pop("name"), "model.name")
+    model_factory = lookup(MODELS, model.pop("name", None), "model.name")
     parts = {
         "model": split(
             model_factory, model, "model", provided=("image_shape", "axis_name"), **shared
         )
     }
-    terms = objective.pop("terms")
-    factory = lookup(OBJECTIVES, objective.pop("name"), "objective.name")
-    lookup(LIKELIHOODS, objective.pop("likelihood"), "objective.likelihood")
+    terms = objective.pop("terms", {})
+    factory = lookup(OBJECTIVES, objective.pop("name", None), "objective.name")
+    lookup(LIKELIHOODS, objective.pop("likelihood", None), "objective.likelihood")
+    if terms and "terms" not in inspect.signature(factory).parameters:
+        raise ValueError(
+            f"got objective.terms {', '.join(terms)}, expected none: objective.name="
+            f"{config.objective.name!r} takes no terms; remove them"
+        )
     parts["objective"] = split(
         factory, objective, "objective", provided=(*_CONTEXT, "noise"), **shared
     )
@@ -101,18 +107,21 @@ def _split_all(config: ConfigDict) -> dict[str, Any]:
             raise ValueError(f"got {where}={options!r}, expected a dict with a `kind`; fix it")
         term = lookup(TERMS, options.pop("kind"), f"{where}.kind")
         options = {k: v for k, v in options.items() if v is not None}
-        filled = [given for given in _TERM_CONTEXT if given not in options]
+        filled = [given for given in (*_TERM_CONTEXT, *parts["model"][1]) if given not in options]
         parts[f"terms.{name}"] = split(term, options, where, provided=filled, **shared)
     optimizer = config.optimizer.to_dict()
     players = optimizer.pop("players")
-    parts["optimizer"] = split(optim.adam, optimizer, "optimizer")
+    parts["optimizer"] = split(optim.adam, optimizer, "optimizer", provided=("step",))
     for player, options in players.items():
         full = {**optimizer, **options}
-        parts[f"players.{player}"] = split(optim.adam, full, f"optimizer.players.{player}")
+        parts[f"players.{player}"] = split(
+            optim.adam, full, f"optimizer.players.{player}", provided=("step",)
+        )
     return parts
 
 
-# What a term or an objective may ask for by the name of its argument.
+# What a term or an objective may ask for by the name of its argument; a term also the model's
+# numbers, such as the length of a stage.
 _TERM_CONTEXT = ("dataset_size", "discriminator")
 _CONTEXT = (
     "model",
@@ -143,13 +152,21 @@ def program(config: ConfigDict, dataset: Dataset) -> Program:
     def objective(hparams: Hparams, axis_name: str | None) -> Objective:
         def model():
             arguments = static["model"] | hparams["model"]
-            return model_factory(image_shape=dataset.image_shape, axis_name=axis_name, **arguments)
+            made = model_factory(image_shape=dataset.image_shape, axis_name=axis_name, **arguments)
+            kind = typing.get_type_hints(objective_factory)["model"]
+            if not isinstance(made, kind):
+                raise ValueError(
+                    f"got model.name={config.model.name!r}, a {type(made).__name__}, expected a "
+                    f"{kind.__name__} for objective.name={config.objective.name!r}; fix one"
+                )
+            return made
 
         def terms():
+            own = {"dataset_size": source.size, "discriminator": discriminator}
             return {
                 name: kind(
                     **(
-                        _fill(kind, dataset_size=source.size, discriminator=discriminator)
+                        _fill(kind, **hparams["model"], **own)
                         | static[f"terms.{name}"]
                         | hparams[f"terms.{name}"]
                     )
@@ -170,9 +187,9 @@ def program(config: ConfigDict, dataset: Dataset) -> Program:
         asked = {name: make() for name, make in context.items() if name in wanted}
         return objective_factory(**(asked | static["objective"] | hparams["objective"]))
 
-    def optimizer(hparams: Hparams, mask: Any):
+    def optimizer(hparams: Hparams, mask: Any, step: Any):
         own = {player: hparams[f"players.{player}"] for player in players}
-        return optim.optimizer(mask, hparams["optimizer"], own)
+        return optim.optimizer(mask, step, hparams["optimizer"], own)
 
     precision = config.get("matmul_precision", PRECISIONS[0])
     built = Program(objective, optimizer, source, precision)
@@ -199,12 +216,13 @@ def conventions(config: ConfigDict, dataset: Dataset) -> str:
     with other image sizes and numbers of latents.
     """
     values = math.prod(dataset.image_shape)
-    lines = [
-        f"{config.method or config.objective.name} on {dataset.name}: "
-        f"{config.objective.likelihood} "
-        f"error summed over the {values:,} values of an image, KL summed over "
-        f"{config.model.latent_dim} latents, both averaged over the batch; nats"
-    ]
+    parts = "losses averaged over the batch; nats"
+    if "likelihood" in inspect.signature(OBJECTIVES[config.objective.name]).parameters:
+        parts = (
+            f"{config.objective.likelihood} error summed over the {values:,} values of an image, "
+            f"KL summed over {config.model.latent_dim} latents, both averaged over the batch; nats"
+        )
+    lines = [f"{config.method or config.objective.name} on {dataset.name}: {parts}"]
     for name, options in config.objective.terms.items():
         for key, value in options.items():
             if key.startswith("beta"):

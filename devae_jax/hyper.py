@@ -95,7 +95,8 @@ def _number(value: Any, hyper: Hyper, where: str, num_layers: int, any_order: bo
         if array.ndim:
             raise ValueError(f"got {where}={value!r}, expected one number; fix it")
         return array
-    if hyper.per_layer and array.size not in (1, num_layers):
+    wanted = {num_layers} if hyper.order == "decreasing" and not any_order else {1, num_layers}
+    if hyper.per_layer and array.size not in wanted:
         raise ValueError(
             f"got {where} with {array.size} values for model.num_layers={num_layers} latent "
             "layers, expected one a layer; fix one of the two"

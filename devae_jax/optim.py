@@ -17,6 +17,7 @@ from devae_jax.types import Array, Positive, Scalar
 
 def adam(
     *,
+    step: Array,
     learning_rate: Positive = 1e-4,  # type: ignore[assignment]
     b1: Scalar = 0.9,  # type: ignore[assignment]
     b2: Scalar = 0.999,  # type: ignore[assignment]
@@ -26,16 +27,14 @@ def adam(
 ) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015), every number of which may be traced.
 
-    The rate rises linearly over `warmup_steps` and falls to zero along a cosine over
-    `decay_steps`; 0 switches either off.
+    The rate at `step` of the run, whether or not this player moved in all of them: it rises
+    linearly over `warmup_steps` and falls to zero along a cosine over `decay_steps`; 0 switches
+    either off.
     """
-
-    def rate(count: Array) -> Array:
-        warmup = jnp.minimum(1.0, (count + 1.0) / jnp.maximum(warmup_steps, 1.0))
-        progress = jnp.minimum(1.0, count / jnp.maximum(decay_steps, 1.0))
-        cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
-        return learning_rate * warmup * jnp.where(jnp.asarray(decay_steps) > 0, cosine, 1.0)
-
+    warmup = jnp.minimum(1.0, (step + 1.0) / jnp.maximum(warmup_steps, 1.0))
+    progress = jnp.minimum(1.0, step / jnp.maximum(decay_steps, 1.0))
+    cosine = 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+    rate = learning_rate * warmup * jnp.where(jnp.asarray(decay_steps) > 0, cosine, 1.0)
     return optax.chain(
         optax.scale_by_adam(b1=b1, b2=b2, eps=eps), optax.scale_by_learning_rate(rate)
     )
@@ -43,13 +42,14 @@ def adam(
 
 def optimizer(
     mask: Mapping[str, Any],
+    step: Array,
     default: Mapping[str, Any],
     players: Mapping[str, Mapping[str, Any]],
 ) -> optax.GradientTransformationExtraArgs:
     """One Adam a player, and one a group that can be frozen.
 
     Args:
-      mask: `objective.trainable(params, step)` at the step to be taken. A group marked by a
+      mask: `objective.trainable(params, step)` at the `step` to be taken. A group marked by a
         Python number always moves; one marked by an array has an optimiser of its own, so
         that while it is frozen neither its parameters nor its moments change (a zero
         gradient alone would not do: Adam moves on by its momentum).
@@ -58,7 +58,7 @@ def optimizer(
     """
     transforms = {}
     for path, moves in jax.tree.leaves_with_path(mask):
-        own = adam(**{**default, **players.get(path[0].key, {})})
+        own = adam(step=step, **{**default, **players.get(path[0].key, {})})
         if isinstance(moves, jax.Array):
             own = optax.conditionally_mask(own, lambda _, moves=moves: moves > 0)
         transforms[jax.tree_util.keystr(path)] = own

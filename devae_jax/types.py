@@ -92,6 +92,22 @@ class Model(NamedTuple):
     trainable: Callable[[Params, Array], Any] = lambda params, step: 1.0
 
 
+class Gan(NamedTuple):
+    """A `Model` (its first three functions) that is trained by two players.
+
+    generate(params, codes [B, D], noise [B, Z]) -> logits [B, H, W, C]
+    criticise(params, images) -> (score [B], Posterior [1, B, D] of the codes)
+    """
+
+    init: Callable[..., tuple[Params, Carry]]
+    encode: Callable[..., tuple[Posterior, Carry]]
+    decode: Callable[..., Array]
+    generate: Callable[..., Array]
+    criticise: Callable[..., tuple[Array, Posterior]]
+    latent_dim: int
+    noise_dim: int
+
+
 class Term(NamedTuple):
     """One additive penalty, in nats, to be minimised beside the reconstruction error.
 

@@ -1,35 +1,17 @@
 """Generator and critic of InfoGAN; the critic's trunk also infers the codes."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up
-from devae_jax.models.vae import check_shape
+from devae_jax.models.vae import check_shape, make_style
 from devae_jax.rng import stream
-from devae_jax.types import Array, Carry, Params, Posterior
+from devae_jax.types import Array, Carry, Gan, Params, Posterior
 
 SIZES = (8, 16, 32, 64, 128)
 _LOGVAR_FLOOR = -6.0  # a perfectly inferred code would gain from ever smaller variances
-
-
-class Gan(NamedTuple):
-    """A `Model` (its first three functions) that is trained by two players.
-
-    generate(params, codes [B, D], noise [B, Z]) -> logits [B, H, W, C]
-    criticise(params, images) -> (score [B], Posterior [1, B, D] of the codes)
-    """
-
-    init: Callable[..., tuple[Params, Carry]]
-    encode: Callable[..., tuple[Posterior, Carry]]
-    decode: Callable[..., Array]
-    generate: Callable[..., Array]
-    criticise: Callable[..., tuple[Array, Posterior]]
-    latent_dim: int
-    noise_dim: int
 
 
 class Generator(nn.Module):
@@ -78,7 +60,7 @@ def gan(
     latent_dim: int,
     num_layers: int = 1,
     noise_dim: int = 5,
-    width: int = 32,
+    width: int | None = None,
     init: str = "torch",
     axis_name: str | None = None,
 ) -> Gan:
@@ -93,12 +75,14 @@ def gan(
       latent_dim: D, number of codes.
       num_layers: must be 1.
       noise_dim: Z, number of incompressible noise variables.
-      width: channels of the largest feature maps; doubled, up to 4 times, towards 4 pixels.
+      width: channels of the largest feature maps, default 32; doubled, up to 4 times, towards
+        4 pixels.
       init: see `layers.Style`.
       axis_name: not used; there are no batch statistics.
 
     Raises:
-      ValueError: an image size other than SIZES, more than one layer, D, Z or width < 1.
+      ValueError: unknown `init`, an image size other than SIZES, more than one layer, D, Z or
+        width < 1.
     """
     check_shape(image_shape, latent_dim=latent_dim, noise_dim=noise_dim, width=width)
     if image_shape[0] != image_shape[1] or image_shape[0] not in SIZES:
@@ -109,8 +93,8 @@ def gan(
     if num_layers != 1:
         raise ValueError(f"got num_layers={num_layers}, expected 1: a GAN has one; fix num_layers")
     halvings = int(math.log2(image_shape[0])) - 2
-    channels = tuple(width * min(2**i, 4) for i in range(halvings))
-    style = Style(init=init)
+    channels = tuple((width or 32) * min(2**i, 4) for i in range(halvings))
+    style = make_style(init, "native", "float32", None)
     generator = Generator(image_shape, channels[::-1], style)
     critic = Critic(latent_dim, channels, style)
 

@@ -81,7 +81,16 @@ METHODS: dict[str, Method] = {
     "exponential_annealing": Method(
         "code of Wu et al. 2022", "rec + beta(t) KL", "configs/exponential_annealing.py"
     ),
-    "infogan": Method("Chen et al. 2016, Eq. 6", "GAN - lambda E log Q(c|x)", "configs/infogan.py"),
+    "infogan": Method(
+        "Chen et al. 2016, Eq. 6; game of Gulrajani et al. 2017",
+        "Wasserstein GAN with gradient penalty - lambda E log Q(c|x)",
+        "configs/infogan.py",
+    ),
+    "infogan_minimax": Method(
+        "Chen et al. 2016, Eq. 6; penalty of Mescheder et al. 2018",
+        "non-saturating GAN with R1 penalty - lambda E log Q(c|x)",
+        "configs/infogan.py:minimax",
+    ),
     "devae": Method(
         "Wu et al. 2022, arXiv:2303.12959",
         "sum_i s^i (rec_i + beta_i KL_i), beta_0 < beta_1 < ...",

@@ -7,6 +7,7 @@ a constant for the gradient (the reference computes it from a number, not a tens
 import jax
 import jax.numpy as jnp
 
+from devae_jax.names import lookup
 from devae_jax.objectives import schedules
 from devae_jax.types import Array, Positive, Scalar, Term
 
@@ -22,7 +23,7 @@ def control_vae(
     target: Positive = 18.0,  # type: ignore[assignment]
     start: Scalar = 0.5,  # type: ignore[assignment]
     target_steps: Positive = 600_000.0,  # type: ignore[assignment]
-    interval: Positive = 5_000.0,  # type: ignore[assignment]
+    interval_steps: Positive = 5_000.0,  # type: ignore[assignment]
     k_p: Scalar = 0.01,  # type: ignore[assignment]
     k_i: Scalar = 0.001,  # type: ignore[assignment]
     beta_min: Scalar = 1.0,  # type: ignore[assignment]
@@ -38,8 +39,8 @@ def control_vae(
 
     Args:
       target: KL to reach, nats.
-      start, target_steps, interval: the target rises from `start` in equal stairs, one
-        every `interval` steps beginning with step 0. With `target_steps` below `interval`
+      start, target_steps, interval_steps: the target rises from `start` in equal stairs, one
+        every `interval_steps` beginning with step 0. With `target_steps` below `interval_steps`
         there is one stair, at step 0.
       k_p, k_i: gains, both positive (Ki is negative in published code).
     """
@@ -53,11 +54,11 @@ def control_vae(
     def apply(params, carry, latents, key, step):
         kl = latents.kl.sum(axis=-1)
         goal = schedules.staircase(
-            step + schedules.whole(interval),
+            step + schedules.whole(interval_steps),
             start=start,
             end=target,
             steps=target_steps,
-            interval=interval,
+            interval=interval_steps,
             ramp=1.0,
         )
         error = goal - jax.lax.stop_gradient(kl)
@@ -75,7 +76,7 @@ def dynamic_vae(
     target: Positive = 18.0,  # type: ignore[assignment]
     start: Scalar = 0.0,  # type: ignore[assignment]
     target_steps: Positive = 200_000.0,  # type: ignore[assignment]
-    interval: Positive = 5_000.0,  # type: ignore[assignment]
+    interval_steps: Positive = 5_000.0,  # type: ignore[assignment]
     ramp_steps: Scalar = 1.0,  # type: ignore[assignment]
     k_p: Scalar = 0.01,  # type: ignore[assignment]
     k_i: Scalar = 0.001,  # type: ignore[assignment]
@@ -93,8 +94,8 @@ def dynamic_vae(
 
     Args:
       target: KL to reach, nats.
-      start, target_steps, interval, ramp_steps: the target rises from `start` in equal
-        stairs, one after each `interval`, over `ramp_steps` steps each (hybrid annealing).
+      start, target_steps, interval_steps, ramp_steps: the target rises from `start` in equal
+        stairs, one after each `interval_steps`, over `ramp_steps` steps each (hybrid annealing).
       k_p, k_i: gains.
       smoothing: weight of the current KL in y. 0.95 as in the DeVAE code; the paper's mean
         of five values lags as much as 1/3.
@@ -104,12 +105,7 @@ def dynamic_vae(
     Raises:
       ValueError: unknown `proportional`.
     """
-    if proportional not in PROPORTIONAL:
-        raise ValueError(
-            f"got proportional={proportional!r}, expected one of {tuple(PROPORTIONAL)}; "
-            "fix the term's config"
-        )
-    p = PROPORTIONAL[proportional]
+    p = lookup(PROPORTIONAL, proportional, "proportional")
 
     def init(key, latent_dim, num_layers):
         zeros = jnp.zeros(num_layers)
@@ -122,7 +118,7 @@ def dynamic_vae(
             start=start,
             end=target,
             steps=target_steps,
-            interval=interval,
+            interval=interval_steps,
             ramp=ramp_steps,
         )
         average = smoothing * jax.lax.stop_gradient(kl) + (1.0 - smoothing) * carry["kl"]

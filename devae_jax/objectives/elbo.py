@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from devae_jax import rng
+from devae_jax.names import lookup
 from devae_jax.objectives import gaussian
 from devae_jax.types import Array, Latents, Model, Objective, Posterior, Scalar, Term
 
@@ -49,7 +50,11 @@ def elbo(
       axis_name: mapped axis over which the batch is split. Latents are gathered over
         it, so that every term sees the global batch.
       noise: sampler (key, shape) -> N(0, 1); a recorded one makes the loss repeatable.
+
+    Raises:
+      ValueError: unknown `layers`.
     """
+    lookup(dict.fromkeys(LAYER_SELECTIONS), layers, "objective.layers")
 
     def init(key, images):
         params, carry = {}, {}

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from devae_jax import rng
 from devae_jax.names import lookup
 from devae_jax.objectives import gaussian
-from devae_jax.types import Array, Objective, Positive, Posterior, Scalar
+from devae_jax.types import Array, Gan, Objective, Positive, Posterior, Scalar
 
 
 class Game(NamedTuple):
@@ -47,7 +47,7 @@ VARIANTS = {
 
 
 def infogan(
-    model: Any,
+    model: Gan,
     *,
     variant: str = "wasserstein_gp",
     information: Scalar = 1.0,  # type: ignore[assignment]

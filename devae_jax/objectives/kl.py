@@ -37,7 +37,7 @@ def stateless(value_and_metrics) -> Term:
     return Term(init=init, apply=apply)
 
 
-def pressure(*, betas: Pressures = 1.0) -> Term:  # type: ignore[assignment]
+def pressure(*, betas: Pressures) -> Term:
     """beta_i KL_i: VAE (1), beta-VAE (one beta), DeVAE (beta_0 < beta_1 < ...).
 
     Kingma & Welling 2014; Higgins et al. 2017, Eq. 4; Wu et al., arXiv:2303.12959.
@@ -50,7 +50,7 @@ def pressure(*, betas: Pressures = 1.0) -> Term:  # type: ignore[assignment]
 
 def capacity(
     *,
-    capacities: Capacities = 25.0,  # type: ignore[assignment]
+    capacities: Capacities,
     gamma: Scalar = 1000.0,  # type: ignore[assignment]
     start: Scalar = 0.0,  # type: ignore[assignment]
     anneal_steps: Scalar = 0.0,  # type: ignore[assignment]
@@ -136,8 +136,8 @@ def exponential_annealing(
 
 def deft_pressure(
     *,
-    betas: Stages = (70.0, 30.0, 15.0, 1.0),  # type: ignore[assignment]
-    stage_steps: Positive = 10_000.0,  # type: ignore[assignment]
+    betas: Stages,
+    stage_steps: Positive,
 ) -> Term:
     """beta_g KL in stage g of training, beta_0 > beta_1 > ...: DEFT.
 
@@ -146,7 +146,7 @@ def deft_pressure(
 
     Args:
       betas: [G], one pressure a stage; the last one stays.
-      stage_steps: length of a stage.
+      stage_steps: length of a stage, that of the staged model unless given.
     """
 
     def value(latents: Latents, step: Array):

@@ -18,14 +18,14 @@ class Program(NamedTuple):
     """A method with all shapes fixed and all numbers open: what gets compiled once.
 
     objective(hparams, axis_name) -> Objective
-    optimizer(hparams, mask) -> optimiser, `mask` from `Objective.trainable`
+    optimizer(hparams, mask, step) -> optimiser, `mask` from `Objective.trainable`
     source: where batches come from
     precision: of float32 matrix products and convolutions, a name of
         `jax.default_matmul_precision`: on accelerators its default would be a faster one
     """
 
     objective: Callable[[Hparams, str | None], Objective]
-    optimizer: Callable[[Hparams, Any], optax.GradientTransformationExtraArgs]
+    optimizer: Callable[[Hparams, Any, Any], optax.GradientTransformationExtraArgs]
     source: Source
     precision: str = "float32"
 
@@ -60,7 +60,7 @@ def init(program: Program, hparams: Hparams) -> TrainState:
         rng.stream(key, "init"), jnp.zeros((1, *program.source.image_shape))
     )
     step = jnp.int32(0)
-    optimizer = program.optimizer(hparams, objective.trainable(params, step))
+    optimizer = program.optimizer(hparams, objective.trainable(params, step), step)
     return TrainState(
         step=step, params=params, carry=carry, opt_state=optimizer.init(params), key=key
     )
@@ -90,7 +90,7 @@ def train_step(
         grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
 
     mask = objective.trainable(state.params, state.step)
-    updates, opt_state = program.optimizer(hparams, mask).update(
+    updates, opt_state = program.optimizer(hparams, mask, state.step).update(
         grads, state.opt_state, state.params
     )
     metrics["grad_norm"] = optax.global_norm(grads)

@@ -22,7 +22,7 @@ BETAS = (1.0, 10.0, 40.0)
 def config(options: Options, *, batch: int, layers: int, **changes: object) -> ConfigDict:
     """beta-VAE (K = 1) or DeVAE (K = 3) on dSprites, 64 x 64 pixels; `tiny`: what compiles fast."""
     made = devae.get_config() if layers > 1 else beta_vae.get_config("vae")
-    made.batch_size = batch
+    made.batch_size, made.model.width = batch, 32
     made.data.data_dir = options.data_dir or ""
     made.train.progress = False
     if options.tiny:

@@ -77,7 +77,7 @@ def numbers_of_the_start(program):
 
     return program._replace(
         objective=lambda hparams, axis_name: program.objective(fixed, axis_name),
-        optimizer=lambda hparams, mask: program.optimizer(fixed, mask),
+        optimizer=lambda hparams, *place: program.optimizer(fixed, *place),
         source=program.source._replace(take=take),
     )
 

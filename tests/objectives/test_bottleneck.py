@@ -72,7 +72,10 @@ def test_beta_is_a_constant_for_the_gradient(factory):
     ("hyper", "divergence"),
     [
         ({"target": 800.0, "start": 800.0}, 1.0),  # exp(799) overflows in the reference
-        ({"target_steps": 2000.0, "interval": 5000.0}, 30.0),  # 2000 // 5000 = 0 divides there
+        (
+            {"target_steps": 2000.0, "interval_steps": 5000.0},
+            30.0,
+        ),  # 2000 // 5000 = 0 divides there
         ({}, 1e6),
     ],
 )

@@ -20,7 +20,7 @@ CONTROLLERS = {
             target=h["C"],
             start=h["init_C"],
             target_steps=h["total_steps"],
-            interval=h["step_iteration"],
+            interval_steps=h["step_iteration"],
             k_p=h["Kp"],
             k_i=-h["Ki"],
         ),
@@ -30,7 +30,7 @@ CONTROLLERS = {
         lambda h: control.dynamic_vae(
             target=h["C"],
             target_steps=h["total_steps"],
-            interval=h["K"],
+            interval_steps=h["K"],
             k_p=h["K_p"],
             k_i=h["K_i"],
             smoothing=h["alpha"],
