@@ -2,11 +2,14 @@
 
 import ctypes
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from absl import app, logging
+from absl import app, flags, logging
+
+from devae_jax.names import unknown
 
 EXIT_BAD_INPUT = 2  # config, data or folder
 EXIT_NON_FINITE = 3  # the loss became NaN or infinite
@@ -37,7 +40,27 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
             print(f"error: {error}", file=sys.stderr)
             return EXIT_BAD_INPUT
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """The flags; what is wrong in a config ends in one line too."""
+    try:
+        for name in argv:
+            flag, _, value = name.partition("=")
+            path = value.partition(":")[0]
+            if flag == "--config" and not Path(path).is_file():
+                raise unknown("--config", path, sorted(map(str, Path(path).parent.glob("*.py"))))
+        return flags.FLAGS(argv)
+    except (flags.Error, OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        if os.environ.get("DEVAE_TRACEBACK"):
+            raise
+        text = str(error).strip().splitlines()[-1].strip().removeprefix("ValueError: ")
+        if isinstance(error, AttributeError | KeyError):  # ml_collections', quoted twice
+            text = re.sub(r"[\\\"']", "", str(error).replace("\\n", "; "))
+            text = f"got an unknown key of --config, {text}"
+        print(f"error: {text}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
 
 
 def enable_compilation_cache() -> None:

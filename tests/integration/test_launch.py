@@ -116,11 +116,20 @@ def test_bad_input_ends_in_one_line(tmp_path, flags, message):
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-def test_unknown_key_names_the_nearest(tmp_path):
-    text = launch(
-        "train.py", *train_flags(tmp_path, 10), "--config.optimizer.learning_rte=1", code=1
-    )
-    assert "learning_rate" in text
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--config.optimizer.learning_rte=1", "learning_rate"),
+        (f"--config={ROOT / 'configs' / 'bta_vae.py'}", "did you mean"),
+        (f"--config={ROOT / 'configs' / 'devae.py'}:smapled", "did you mean 'sampled'"),
+        ("--config.steps=many", "invalid literal"),
+        ("--overwite", "overwrite"),
+    ],
+)
+def test_bad_flags_end_in_one_line(tmp_path, flag, told):
+    text = launch("train.py", *train_flags(tmp_path, 10), flag, code=2)
+    assert told in text
+    assert len(text.splitlines()) == 1
 
 
 def test_sweep_trains_scores_and_goes_on(tmp_path):
