@@ -1,0 +1,43 @@
+"""Layers of the bound: their weights and how one of them is drawn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from devae_jax.objectives.elbo import elbo, layer_weights
+from devae_jax.types import Model, Posterior
+
+IMAGES = jnp.zeros((2, 4, 4, 1))
+
+
+def flat_model(num_layers):
+    """Posterior N(0, 1) in every layer, logits zero."""
+    zeros = jnp.zeros((num_layers, 2, 3))
+    return Model(
+        init=lambda key, images: ({"unused": jnp.zeros(())}, {}),
+        encode=lambda params, carry, images, **_: (Posterior(mean=zeros, logvar=zeros), carry),
+        decode=lambda params, z, layer: jnp.zeros((len(z), 4, 4, 1)) + params["unused"],
+    )
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_layers_are_drawn_in_proportion_to_their_weights(scale):
+    likelihood = lambda logits, images: jnp.ones(len(logits))  # noqa: E731
+    objective = elbo(
+        flat_model(3), {}, likelihood, latent_dim=3, num_layers=3, layers="sampled", scale=scale
+    )
+    params, carry = objective.init(jax.random.key(0), IMAGES)
+
+    @jax.jit
+    @jax.vmap
+    def drawn(key):
+        _, (_, metrics) = objective.loss(params, carry, IMAGES, key, 0)
+        return ~jnp.isnan(metrics["reconstruction"])
+
+    number = 4_000
+    counts = np.asarray(drawn(jax.random.split(jax.random.key(1), number)))
+    assert (counts.sum(1) == 1).all()
+    expected = layer_weights(scale, 3) / layer_weights(scale, 3).sum()
+    deviation = np.sqrt(expected * (1 - expected) / number)
+    assert (np.abs(counts.mean(0) - expected) < 4 * deviation).all()
