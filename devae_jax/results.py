@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from devae_jax import evaluate
 from devae_jax.data import factors as fg
-from devae_jax.run import Run, load
+from devae_jax.run import Run, load_members
 from devae_jax.train.writer import read_rows
 from devae_jax.viz.draw import draw_all
 
@@ -64,7 +64,7 @@ def score(
         "step": run.step,
         "method": run.config.method,
         "seed": run.config.seed,
-        "hparams": run.config.objective.to_dict(),
+        "hparams": hparams(run.config),
         "data": dict(run.dataset.identity),
     }
     rows = [label | row for row in rows]
@@ -75,12 +75,25 @@ def score(
     return rows
 
 
-def score_members(workdir: str | Path, members: int, **options: Any) -> list[dict[str, Any]]:
+def scored(workdir: str | Path, step: int, members: int) -> bool:
+    """Whether scores.json has every member of a population at `step`."""
+    rows = read_scores(Path(workdir) / "scores.json")
+    return {row["member"] for row in rows if row["step"] == step} >= set(range(members))
+
+
+def hparams(config: ConfigDict) -> dict[str, Any]:
+    """What tells one run of a method from another: its config but for the seed and bookkeeping."""
+    parts = ("steps", "batch_size", "data", "model", "objective", "optimizer")
+    kept = {name: config[name] for name in parts if name in config}
+    return {n: v.to_dict() if isinstance(v, ConfigDict) else v for n, v in kept.items()}
+
+
+def score_members(workdir: str | Path, **options: Any) -> list[dict[str, Any]]:
     """`score` for every member of a population; options as there."""
     return [
         row
-        for i in range(members)
-        for row in score(load(workdir, member=i), workdir, member=i, **options)
+        for i, run in enumerate(load_members(workdir))
+        for row in score(run, workdir, member=i, **options)
     ]
 
 

@@ -3,7 +3,7 @@
 W/config.json  W/metrics.jsonl  W/checkpoints/  W/tensorboard/  W/scores.json  W/figures/
 """
 
-import functools
+import copy
 import json
 import os
 import shutil
@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from devae_jax import build, evaluate
@@ -79,18 +80,38 @@ def _check_resumable(config: ConfigDict, path: Path) -> None:
             "expected the same run to go on; restore these keys, choose another --workdir, or "
             "start again with --overwrite"
         )
-    if finished(config, path):
+    folder = path / "checkpoints"
+    if folder.is_dir() and max(Checkpoints(folder, alone=True).steps(), default=0) >= config.steps:
         raise ValueError(
             f"got workdir={path} with a run finished at step {config.steps}, expected one to go "
             "on; raise --config.steps to train longer, or start again with --overwrite"
         )
 
 
-def finished(config: ConfigDict, workdir: str | Path) -> bool:
-    """Whether `workdir` holds a checkpoint of the config's last step."""
+def finished(
+    config: ConfigDict, workdir: str | Path, members: Sequence[Mapping[str, Any]] = ()
+) -> bool:
+    """Whether `workdir` holds a checkpoint of this run's last step.
+
+    Raises:
+      ValueError: it is the last step of another config or of other members.
+    """
     folder = Path(workdir) / "checkpoints"
-    steps = Checkpoints(folder).steps() if folder.is_dir() else []
-    return bool(steps) and steps[-1] >= config.steps
+    checkpoints = Checkpoints(folder, alone=True) if folder.is_dir() else None
+    steps = checkpoints.steps() if checkpoints else []
+    if checkpoints is None or not steps or steps[-1] < config.steps:
+        return False
+    saved = checkpoints.meta(steps[-1])
+    changed = build.differences(ConfigDict(saved["config"]), config)
+    if saved["members"] != json.loads(json.dumps([dict(member) for member in members])):
+        changed.append(f"members: {saved['members']} -> {list(members)}")
+    if changed:
+        raise ValueError(
+            f"got a config that differs from the finished run in {workdir}:\n  "
+            + "\n  ".join(changed)
+            + "\nchoose another --workdir, or start again with --overwrite"
+        )
+    return True
 
 
 def read_config(path: Path) -> ConfigDict:
@@ -109,14 +130,29 @@ class Run:
 
     def __init__(self, config: ConfigDict, step: int, state: Any, plan: build.Plan):
         self.config, self.step, self.state = config, step, state
-        self.dataset = plan.dataset
-        self._program = plan.program
-        self._objective = plan.program.objective(jax.tree.map(jnp.asarray, plan.hparams), None)
+        self.dataset, self._hparams = plan.dataset, plan.hparams
+        program = plan.program
+
+        def encode(hparams, params, carry, images, step):
+            return program.objective(hparams, None).encode(params, carry, images, step)
+
+        def decode(hparams, params, z, layer):
+            return program.objective(hparams, None).decode(params, z, layer)
+
+        self._encode = jax.jit(program.precisely(encode))
+        self._decode = jax.jit(program.precisely(decode))
+
+    def of(self, config: ConfigDict, state: Any) -> "Run":
+        """Another member of the same population; shares what is compiled."""
+        other = copy.copy(self)
+        other.config, other.state = config, state
+        other._hparams = build.hyperparameters(config)
+        return other
 
     def encode(self, images: Array) -> Posterior:
         """images [B, H, W, C] in [0, 1] -> posterior of every layer, leaves [K, B, D]."""
-        state = self.state
-        return self._encode(state.params, state.carry, jnp.asarray(images), jnp.int32(self.step))
+        params, carry, step = self.state.params, self.state.carry, jnp.int32(self.step)
+        return self._encode(self._hparams, params, carry, jnp.asarray(images), step)
 
     def decode(self, z: Array, layer: Array | int = 0) -> Array:
         """Latents z [N, D] of `layer` (one, or one each) -> images [N, H, W, C] in [0, 1]."""
@@ -125,15 +161,7 @@ class Run:
 
     def logits(self, z: Array, layer: Array) -> Array:
         """Latents z [N, D] of layers [N] -> logits [N, H, W, C]."""
-        return self._decode(self.state.params, z, layer)
-
-    @functools.cached_property
-    def _encode(self):
-        return jax.jit(self._program.precisely(self._objective.encode))
-
-    @functools.cached_property
-    def _decode(self):
-        return jax.jit(self._program.precisely(self._objective.decode))
+        return self._decode(self._hparams, self.state.params, z, layer)
 
 
 def load(workdir: str | Path, *, step: int | None = None, member: int | None = None) -> Run:
@@ -146,6 +174,24 @@ def load(workdir: str | Path, *, step: int | None = None, member: int | None = N
     Raises:
       ValueError: there is no such run, checkpoint or member, or it cannot be read.
     """
+    runs, population_of = _restore(workdir, step)
+    if population_of and member not in range(population_of):
+        raise ValueError(
+            f"got member={member}, expected 0 to {population_of - 1}: {workdir} holds a "
+            "population; choose one"
+        )
+    if not population_of and member is not None:
+        raise ValueError(f"got member={member}, expected none: {workdir} holds one run")
+    return runs[member or 0]
+
+
+def load_members(workdir: str | Path, *, step: int | None = None) -> list[Run]:
+    """All members of the population in `workdir`, or its one run; as `load`."""
+    return _restore(workdir, step)[0]
+
+
+def _restore(workdir: str | Path, step: int | None) -> tuple[list[Run], int]:
+    """All runs of a checkpoint, and how many members it has: 0 for a single run."""
     folder = Path(workdir) / "checkpoints"
     if not folder.is_dir():
         raise ValueError(
@@ -155,25 +201,21 @@ def load(workdir: str | Path, *, step: int | None = None, member: int | None = N
     rebuilt = {}
 
     def abstract(meta: dict[str, Any]) -> TrainState:
-        config, members = ConfigDict(meta["config"]), meta["members"]
-        if members and member not in range(len(members)):
-            raise ValueError(
-                f"got member={member}, expected 0 to {len(members) - 1}: {workdir} holds a "
-                "population; choose one"
-            )
-        if not members and member is not None:
-            raise ValueError(f"got member={member}, expected none: {workdir} holds one run")
-        plan = build.plan(config)
-        rebuilt["plan"] = plan
-        rebuilt["config"] = of_member(config, members[member]) if members else config
-        return _engine(config, plan, members, jax.local_devices()[:1]).abstract
+        config = ConfigDict(meta["config"])
+        rebuilt.update(config=config, members=meta["members"], plan=build.plan(config))
+        devices = jax.local_devices()[:1]
+        return _engine(config, rebuilt["plan"], meta["members"], devices).abstract
 
     saved = Checkpoints(folder, alone=True).restore(abstract, step)
-    config, plan = rebuilt["config"], rebuilt["plan"]
-    if member is None:
-        return Run(config, saved.step, saved.state, plan)
-    plan = plan._replace(hparams=build.hyperparameters(config))
-    return Run(config, saved.step, population.member(saved.state, member), plan)
+    first = Run(rebuilt["config"], saved.step, saved.state, rebuilt["plan"])
+    members = rebuilt["members"]
+    if not members:
+        return [first], 0
+    state = saved.state
+    return [
+        first.of(of_member(first.config, numbers), population.member(state, i))
+        for i, numbers in enumerate(members)
+    ], len(members)
 
 
 def of_member(config: ConfigDict, overrides: Mapping[str, Any]) -> ConfigDict:
@@ -206,9 +248,13 @@ def train(
     """
     plan = build.plan(config)
     evaluator = _evaluator(config, plan, members)
-    path = prepare(config, workdir, overwrite=overwrite)
     engine = _engine(config, plan, members, _devices(config.parallel.devices))
-    if config.train.progress:
+    path = Path(workdir).absolute()
+    if jax.process_index() == 0:
+        prepare(config, path, overwrite=overwrite)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("the folder is ready")
+    if config.train.progress and jax.process_index() == 0:
         print(build.conventions(config, plan.dataset), file=sys.stderr, flush=True)
     if profile:
         loop.profile(engine, profile, path / "profile")
@@ -270,17 +316,16 @@ def _evaluator(
         )
         return {f"eval/{name}": value for name, value in scores.items()}
 
-    each = [
-        Run(own, 0, None, plan._replace(hparams=build.hyperparameters(own)))
-        for own in ([of_member(config, member) for member in members] or [config])
-    ]
+    one = Run(config, 0, None, plan)
+    each = [of_member(config, member) for member in members]
 
     def evaluate_state(state: TrainState, step: int) -> dict[str, Any]:
-        scores = []
-        for i, run in enumerate(each):
-            run.step, run.state = step, population.member(state, i) if members else state
-            scores.append(score(run))
-        return scores[0] if not members else jax.tree.map(lambda *leaves: np.stack(leaves), *scores)
+        one.step, one.state = step, state
+        if not members:
+            return score(one)
+        runs = [one.of(own, population.member(state, i)) for i, own in enumerate(each)]
+        scores = [score(run) for run in runs]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *scores)
 
     return evaluate_state
 

@@ -11,6 +11,7 @@ and `plan` turns the product of the axes into groups.
 import functools
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -61,7 +62,10 @@ def plan(config: ConfigDict, axes: Sequence[tuple[str, Sequence[Any]]]) -> list[
         signature = json.dumps([static, shapes], sort_keys=True, default=str)
         if signature not in groups:
             name = ",".join(f"{key.split('.')[-1]}={value}" for key, value in static.items())
-            groups[signature] = Group(name or "all", of_member(config, static), [])
+            name = re.sub(r"[/\s]", "_", name) or "all"
+            if name in {group.name for group in groups.values()}:  # numbers of another shape
+                name += f",shapes={len(groups)}"
+            groups[signature] = Group(name, of_member(config, static), [])
         groups[signature].members.append(traced)
     return list(groups.values())
 
@@ -84,24 +88,39 @@ def _traced(config: ConfigDict) -> set[str]:
     return found
 
 
-def fitting(group: Group) -> int:
-    """How many of a group's members the first device holds at once; all where it cannot say."""
-    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+class Fit(NamedTuple):
+    """How many members train at once, and why."""
+
+    members: int
+    reason: str
+
+
+def fitting(group: Group) -> Fit:
+    """How many of a group's members the devices hold at once, a multiple of the devices.
+
+    All, where the device cannot say how much memory it has.
+    """
+    devices, total = jax.devices(), len(group.members)
+    limit = (devices[0].memory_stats() or {}).get("bytes_limit")
     if limit is None:
-        return len(group.members)
+        return Fit(total, "the device names no limit of its memory")
     built = build.plan(group.config)
     state = jax.eval_shape(functools.partial(step.init, built.program), built.hparams)
     one = jax.jit(functools.partial(step.train_step, built.program))
     used = one.lower(built.hparams, state, built.program.source.arrays).compile()
     analysis: Any = used.memory_analysis()
     tables = sum(leaf.nbytes for leaf in jax.tree.leaves(built.program.source.arrays))
-    fit = members_that_fit(
-        analysis.output_size_in_bytes,
-        analysis.temp_size_in_bytes,
-        limit - tables,
-        -(-len(group.members) // len(jax.devices())),
-    )
-    return fit * len(jax.devices())
+    sizes = analysis.output_size_in_bytes, analysis.temp_size_in_bytes, limit - tables
+    fit = members_that_fit(*sizes, -(-total // len(devices)))
+    told = "a member needs {:.0f} MB of state and {:.0f} MB a step, of {:.0f} MB a device"
+    reason = told.format(*(size / 1e6 for size in sizes))
+    return Fit(even(fit * len(devices), total, len(devices)), reason)
+
+
+def even(fit: int, total: int, devices: int) -> int:
+    """At most `fit` of `total` members, in full rounds over the devices where there is one."""
+    size = min(fit, total)
+    return size - size % devices if size >= devices else size
 
 
 def members_that_fit(state_bytes: int, step_bytes: int, memory_bytes: int, members: int) -> int:

@@ -1,6 +1,7 @@
 """Rows of scores of many runs as one table: methods down, scores across, mean and deviation."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,19 +10,45 @@ Row = Mapping[str, Any]
 
 
 def by_method(
-    rows: Iterable[Row], metrics: Sequence[str], layer: int = 0
+    rows: Iterable[Row], metrics: Sequence[str], layer: int = 0, protocol: str = "dlib"
 ) -> dict[str, dict[str, np.ndarray]]:
-    """method -> metric -> values of its runs [R], of one latent layer's mean codes."""
-    table: dict[str, dict[str, list[float]]] = {}
+    """method -> metric -> values of its runs [R], of one latent layer's mean codes.
+
+    The newest step of each run counts. Runs of one method that differ in more than their seed,
+    in data or hyperparameters, are lines of their own, named by what differs.
+    """
+    newest: dict[tuple, Row] = {}
+    shared: dict[str, frozenset] = {}  # method -> the settings of all its runs
     for row in rows:
-        wanted = row["layer"] == layer and row["representation"] == "mean"
+        wanted = (row["layer"], row["representation"], row["protocol"]) == (layer, "mean", protocol)
         if wanted and row["metric"] in metrics and row["value"] is not None:
-            scores = table.setdefault(row["method"], {name: [] for name in metrics})
-            scores[row["metric"]].append(row["value"])
+            method, settings = row["method"], _settings(row)
+            shared[method] = shared.get(method, frozenset(settings)) & frozenset(settings)
+            key = (method, row["metric"], settings, row["run"], row["member"], row["seed"])
+            if key not in newest or row["step"] >= newest[key]["step"]:
+                newest[key] = row
+    table: dict[str, dict[str, list[float]]] = {}
+    for (method, metric, settings, *_), row in newest.items():
+        own = [f"{k.split('.')[-1]}={v}" for k, v in settings if (k, v) not in shared[method]]
+        scores = table.setdefault(", ".join([method, *own]), {name: [] for name in metrics})
+        scores[metric].append(row["value"])
     return {
         method: {name: np.asarray(values) for name, values in scores.items()}
         for method, scores in table.items()
     }
+
+
+def _settings(row: Row) -> tuple[tuple[str, str], ...]:
+    """Data and hyperparameters as sorted ("model.latent_dim", "10") pairs."""
+
+    def flat(node: Any, path: str) -> Iterator[tuple[str, str]]:
+        if isinstance(node, Mapping):
+            for key, value in node.items():
+                yield from flat(value, f"{path}.{key}" if path else key)
+        else:
+            yield path, json.dumps(node)
+
+    return tuple(sorted([*flat(row["hparams"], ""), *flat(row["data"], "data")]))
 
 
 def markdown(table: Mapping[str, Mapping[str, np.ndarray]]) -> str:

@@ -28,16 +28,18 @@ def main() -> int:
     common.enable_compilation_cache()
 
     from devae_jax import results, run, sweep
+    from devae_jax.train.loop import NonFiniteError
 
     config = _CONFIG.value.copy_and_resolve_references()
     axes = config.sweep
     with config.unlocked():
         del config.sweep
-    groups = [
-        part
-        for group in sweep.plan(config, axes)
-        for part in sweep.split(group, _AT_ONCE.value or sweep.fitting(group))
-    ]
+    code = 0
+    groups = []
+    for group in sweep.plan(config, axes):
+        fit = sweep.Fit(_AT_ONCE.value, "--at_once") if _AT_ONCE.value else sweep.fitting(group)
+        print(f"{group.name}: {fit.members} of {len(group.members)} members at once: {fit.reason}")
+        groups += sweep.split(group, fit.members)
     for number, group in enumerate(groups):
         print(f"program {number + 1}/{len(groups)}: {group.name}, {len(group.members)} members")
         if _PLAN.value:
@@ -45,12 +47,19 @@ def main() -> int:
                 print(f"  {member}")
             continue
         path = Path(_WORKDIR.value) / group.name
-        if not run.finished(group.config, path) or _OVERWRITE.value:
-            step = run.train(group.config, path, members=group.members, overwrite=_OVERWRITE.value)
-            if step < group.config.steps:
-                return common.EXIT_STOPPED
-        results.score_members(path, len(group.members), progress=False)
-    return 0
+        overwrite, step = _OVERWRITE.value, group.config.steps
+        if overwrite or not run.finished(group.config, path, group.members):
+            try:
+                step = run.train(group.config, path, members=group.members, overwrite=overwrite)
+            except NonFiniteError as error:
+                print(f"error: {error}", file=sys.stderr)
+                code = common.EXIT_NON_FINITE
+                continue
+        if step < group.config.steps:
+            return common.EXIT_STOPPED
+        if not results.scored(path, step, len(group.members)):
+            results.score_members(path, progress=False)
+    return code
 
 
 if __name__ == "__main__":

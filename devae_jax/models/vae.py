@@ -118,7 +118,10 @@ def vae(
 
     def decode(params, z, layer):
         if layers.embedded:
-            z = jnp.concatenate([z, params["latents"]["embedding"][layer]], axis=-1)
+            # A product, not a look-up: on a GPU the gradient of that is a sum in random order.
+            chosen = jax.nn.one_hot(layer, num_layers)
+            told = jnp.matmul(chosen, params["latents"]["embedding"], precision="float32")
+            z = jnp.concatenate([z, told], axis=-1)
         return decoder_net.apply({"params": params["decoder"]}, z).astype(jnp.float32)
 
     return Model(init_fn, encode, decode)

@@ -59,6 +59,12 @@ class Checkpoints:
         """Steps with a complete checkpoint, oldest first."""
         return sorted(self._manager.all_steps())
 
+    def meta(self, step: int) -> dict[str, Any]:
+        """What was saved beside the state of `step`."""
+        return self._manager.restore(
+            step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
+        ).meta
+
     def save(self, step: int, state: TrainState, meta: dict[str, Any]) -> None:
         """Writes in the background; the previous checkpoints stay until it is complete."""
         if step in self._manager.all_steps():

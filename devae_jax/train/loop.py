@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from devae_jax.train.checkpoint import Checkpoints
 from devae_jax.train.parallel import Engine
@@ -57,8 +58,11 @@ def train(
 
     Returns the step reached, short of `schedule.steps` if a signal came, and the state.
 
+    In a job of many processes all compute and save together; the first one writes and tells.
+
     Raises:
-      NonFiniteError: names the step and the terms; earlier checkpoints are kept.
+      NonFiniteError: names the step and the terms; earlier checkpoints are kept. Of a
+        population only when no member is left; the rows of the others go on.
     """
     step, state = 0, None
     if checkpoints.steps():
@@ -75,26 +79,33 @@ def train(
         step, state, _ = checkpoints.restore(abstract)
         checkpoints.discard_after(step)
     state = engine.init() if state is None else state
-    writer = Writer(workdir, step=step, tensorboard=tensorboard)
-    bar = Progress(schedule.steps, initial=step, enabled=progress, members=engine.members)
+    first = jax.process_index() == 0
+    writer = None
+    if first:
+        writer = Writer(workdir, step=step, tensorboard=tensorboard, members=meta["members"])
+    bar = Progress(schedule.steps, initial=step, enabled=progress and first, members=engine.members)
     with _signals() as stopped:
-        while step < schedule.steps and not stopped():
+        stop = False
+        while step < schedule.steps and not stop:
             # The order of effects, always: train one window, check it, evaluate, write, save.
             start, count = time.perf_counter(), schedule.window(step)
             state, metrics = engine.advance(state, step, count)
-            check_finite(metrics, step)
+            check_finite(metrics, step, engine.members)
             step += count
             row = window_mean(metrics)
             rate = count / (time.perf_counter() - start)
             if evaluate is not None and schedule.due(schedule.eval_every, step):
                 row |= evaluate(state, step)
-            writer.write(step, row, engine.members)
-            writer.events(step, {"steps_per_second": rate})
+            if writer is not None:
+                writer.write(step, row)
+                writer.events(step, {"steps_per_second": rate})
             bar.update(step, row, rate)
-            if schedule.due(schedule.checkpoint_every, step) or stopped():
+            stop = stopped()
+            if schedule.due(schedule.checkpoint_every, step) or stop:
                 checkpoints.save(step, state, meta)
     checkpoints.close()
-    writer.close()
+    if writer is not None:
+        writer.close()
     bar.close()
     return step, state
 
@@ -116,13 +127,22 @@ def window_mean(metrics: Metrics) -> dict[str, Any]:
         }
 
 
-def check_finite(metrics: Metrics, step: int) -> None:
-    """Raises `NonFiniteError` for the first step of a window with a bad loss."""
-    losses = {k: np.asarray(v) for k, v in metrics.items() if k == "loss" or k[:5] == "loss/"}
-    bad = {name: ~np.isfinite(v.reshape(len(v), -1)).all(axis=1) for name, v in losses.items()}
-    if bad["loss"].any():
-        first = int(bad["loss"].argmax())
-        terms = [name for name in bad if name != "loss" and bad[name][first]] or ["loss"]
+def check_finite(metrics: Metrics, step: int, members: int | None = None) -> None:
+    """Raises `NonFiniteError` for the first step of a window with a bad loss or gradient.
+
+    Of a population: the first step at which no member is good.
+    """
+    names = ("loss", "grad_norm")
+    watched = {k: np.asarray(v) for k, v in metrics.items() if k in names or k[:5] == "loss/"}
+    bad = {
+        name: ~np.isfinite(v.reshape(len(v), members or 1, -1)).all(axis=2)
+        for name, v in watched.items()
+    }
+    lost = (bad["loss"] | bad["grad_norm"]).all(axis=1)
+    if lost.any():
+        first = int(lost.argmax())
+        broken = [name for name in bad if bad[name][first].all()]
+        terms = [name for name in broken if name not in names] or broken or ["loss"]
         raise NonFiniteError(
             f"got a non-finite loss at step {step + first} in {', '.join(terms)}, expected finite "
             "numbers; the last checkpoint is good: lower optimizer.learning_rate or the penalty "
@@ -135,13 +155,19 @@ def _signals() -> Iterator[Callable[[], bool]]:
     """Turns SIGTERM and SIGINT into a wish to stop; a second one stops at once."""
     received: list[int] = []
 
+    def stopped() -> bool:
+        """Whether any process of the job was told to stop: all stop at the same step."""
+        if jax.process_count() == 1:
+            return bool(received)
+        return bool(multihost_utils.process_allgather(np.array(bool(received))).any())
+
     def note(number: int, _: Any) -> None:
         received.append(number)
         signal.signal(number, signal.SIG_DFL)
 
     old = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield lambda: bool(received)
+        yield stopped
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -7,7 +7,6 @@ with one compiled step, which XLA:CPU runs faster than their batched convolution
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,13 +46,20 @@ def member(tree: Any, index: int) -> Any:
 
 
 def mesh_of(members: int, devices: Sequence[jax.Device]) -> Mesh:
-    """As many device groups as divide both devices and members; the rest splits the batch."""
-    groups = math.gcd(members, len(devices))
+    """Device groups that share the members evenly: nobody communicates unless devices are left.
+
+    With at least as many members as devices, the most devices that divide the members; with
+    fewer, one group a member, whose devices split the batch. Devices that would break the
+    balance stay idle: `sweep.split` makes parts that leave none.
+    """
+    count = len(devices)
+    groups = max(n for n in range(1, min(members, count) + 1) if members % n == 0)
+    shards = count // groups if members < count else 1
     return jax.make_mesh(
-        (groups, len(devices) // groups),
+        (groups, shards),
         (MEMBER, AXIS),
         axis_types=(AxisType.Auto,) * 2,
-        devices=list(devices),
+        devices=list(devices)[: groups * shards],
     )
 
 
@@ -71,6 +77,11 @@ def engine(
       fuse: one program for all members (default on accelerators) or members in turn.
     """
     devices = list(devices or jax.devices())
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"got {jax.process_count()} processes, expected one: members never communicate, so "
+            "start a sweep of its own on every host"
+        )
     if parallel.fuses_steps(devices[0]) if fuse is None else fuse:
         return _fused(program, hparams, mesh_of(size(hparams), devices))
     return _in_turn(program, hparams, devices[0])

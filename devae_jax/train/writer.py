@@ -7,7 +7,7 @@ resumed run leaves the same file, byte for byte, as one that never stopped.
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,20 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
 
 
 class Writer:
-    """Appends rows of metrics to a run's files, from `step` on: later rows are cut off."""
+    """Appends rows of metrics to a run's files, from `step` on: later rows are cut off.
 
-    def __init__(self, workdir: str | Path, *, step: int = 0, tensorboard: bool = True):
+    members: of a population, the numbers in which each differs, written into its rows
+    """
+
+    def __init__(
+        self,
+        workdir: str | Path,
+        *,
+        step: int = 0,
+        tensorboard: bool = True,
+        members: Sequence[Mapping[str, Any]] = (),
+    ):
+        self._members = members
         self._path = Path(workdir) / "metrics.jsonl"
         kept = [row for row in read_rows(self._path) if row["step"] <= step]
         write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
@@ -60,19 +71,22 @@ class Writer:
 
             self._events = SummaryWriter(str(Path(workdir) / "tensorboard"), purge_step=step + 1)
 
-    def write(self, step: int, row: Mapping[str, Any], members: int | None = None) -> None:
+    def write(self, step: int, row: Mapping[str, Any]) -> None:
         """One row, or one for each member if values are [M, ...]; arrays become lists."""
-        if members is None:
-            rows = [(jsonable(row), row)]
-        else:
-            parts = [{name: value[i] for name, value in row.items()} for i in range(members)]
+        rows = [({}, row)]
+        if self._members:
             rows = [
-                ({"member": i} | jsonable(part), {f"member_{i}/{k}": v for k, v in part.items()})
-                for i, part in enumerate(parts)
+                (
+                    {"member": i, **numbers},
+                    {name: value[i] for name, value in row.items()},
+                )
+                for i, numbers in enumerate(self._members)
             ]
-        for logged, curves in rows:
-            self._file.write(json.dumps({"step": step} | logged) + "\n")
-            self.events(step, curves)
+        for label, part in rows:
+            logged = {"step": step} | jsonable(label) | jsonable(part)
+            self._file.write(json.dumps(logged) + "\n")
+            prefix = f"member_{label['member']}/" if label else ""
+            self.events(step, {f"{prefix}{name}": value for name, value in part.items()})
         self._file.flush()
 
     def events(self, step: int, row: Mapping[str, Any]) -> None:
