@@ -22,4 +22,4 @@ def get_config(arg: str = ""):
 
 def quickstart(config):
     variants.quickstart(config)
-    config.objective.terms.kl.update({"c_max": 12.0, "anneal_steps": 3_000.0})
+    config.objective.terms.kl.update({"gamma": 30.0, "c_max": 12.0, "anneal_steps": 3_000.0})

@@ -41,5 +41,5 @@ def toy(config):
 def quickstart(config):
     variants.quickstart(config)
     config.objective.terms.kl.update(
-        {"target": 9.0, "target_steps": 3_000.0, "interval_steps": 100.0}
+        {"target": 9.0, "target_steps": 3_000.0, "interval_steps": 100.0, "k_i": 0.05}
     )

@@ -1,6 +1,7 @@
 """What a trained run shows: scores.json and figures/."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,11 +91,13 @@ def hparams(config: ConfigDict) -> dict[str, Any]:
 
 def score_members(workdir: str | Path, **options: Any) -> list[dict[str, Any]]:
     """`score` for every member of a population; options as there."""
-    return [
-        row
-        for i, run in enumerate(load_members(workdir))
-        for row in score(run, workdir, member=i, **options)
-    ]
+    rows: list[dict[str, Any]] = []
+    for i, run in enumerate(load_members(workdir)):
+        try:
+            rows += score(run, workdir, member=i, **options)
+        except ValueError as error:  # a member that diverged has nothing to score
+            print(f"member {i} was not scored: {error}", file=sys.stderr)
+    return rows
 
 
 def _identity(row: dict[str, Any]) -> tuple:
@@ -117,9 +120,15 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
         ) from error
 
 
-def draw(run: Run, workdir: str | Path, *, samples: int = 10_000) -> dict[str, Path]:
-    """Writes every figure and report.html to `workdir`/figures; returns name -> path."""
+def draw(
+    run: Run, workdir: str | Path, *, member: int | None = None, samples: int = 10_000
+) -> dict[str, Path]:
+    """Writes every figure and report.html to `workdir`/figures; returns name -> path.
+
+    A member of a population has its own folder, figures/member_0.
+    """
     workdir = Path(workdir)
+    folder = workdir / "figures" / ("" if member is None else f"member_{member}")
     scores = evaluate.cheap(
         run.encode,
         run.logits,
@@ -133,11 +142,15 @@ def draw(run: Run, workdir: str | Path, *, samples: int = 10_000) -> dict[str, P
         run.dataset.arrays, fg.from_index(run.dataset.grid, jnp.asarray(index, jnp.int32))
     )
     return draw_all(
-        workdir / "figures",
+        folder,
         title=f"{run.config.method} on {run.dataset.name}",
         subtitle=f"{run.step:,} steps, seed {run.config.seed}",
         config=run.config.to_dict(),
-        scores=[r for r in read_scores(workdir / "scores.json") if r["step"] == run.step],
+        scores=[
+            row
+            for row in read_scores(workdir / "scores.json")
+            if (row["step"], row["member"]) == (run.step, member)
+        ],
         layer_labels=layer_labels(run.config),
         images=np.asarray(images),
         encode=run.encode,
@@ -145,5 +158,5 @@ def draw(run: Run, workdir: str | Path, *, samples: int = 10_000) -> dict[str, P
         kl=scores["kl_per_latent"],
         mi=scores["mi"][0],
         factors=run.dataset.grid.names,
-        rows=read_rows(workdir / "metrics.jsonl"),
+        rows=[row for row in read_rows(workdir / "metrics.jsonl") if row.get("member") == member],
     )

@@ -1,12 +1,7 @@
-"""A run on disk: its folder, its config, and the trained model inside.
-
-W/config.json  W/metrics.jsonl  W/checkpoints/  W/tensorboard/  W/scores.json  W/figures/
-"""
+"""Training a config in a folder, and the trained model that is inside."""
 
 import copy
 import json
-import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,107 +17,8 @@ from devae_jax import build, evaluate
 from devae_jax.metrics.registry import CHEAP, resolve
 from devae_jax.train import loop, parallel, population
 from devae_jax.train.checkpoint import Checkpoints
-from devae_jax.train.writer import write_text
 from devae_jax.types import Array, Posterior, TrainState
-
-CONTENTS = (
-    "config.json",
-    "metrics.jsonl",
-    "checkpoints",
-    "tensorboard",
-    "scores.json",
-    "figures",
-    "profile",
-)
-
-
-def prepare(config: ConfigDict, workdir: str | Path, *, overwrite: bool = False) -> Path:
-    """Makes `workdir` ready to train in, or to go on training in.
-
-    Raises:
-      ValueError: it is not writable, belongs to something else, holds a run of another
-        config, or a finished run (`overwrite` deletes that first).
-    """
-    path = Path(workdir).absolute()
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"got workdir={path}, expected a folder; choose another --workdir")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".write_probe.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"got workdir={path}, expected a folder that can be written ({error}); choose another"
-        ) from error
-    found = [item.name for item in path.iterdir()]
-    if found and "config.json" not in found:
-        raise ValueError(
-            f"got workdir={path} with {', '.join(sorted(found)[:5])} but no config.json, expected "
-            "an empty folder or a run of this library; choose another --workdir"
-        )
-    if overwrite:
-        for name in set(found) & set(CONTENTS):
-            item = path / name
-            shutil.rmtree(item) if item.is_dir() else item.unlink()
-    elif found:
-        _check_resumable(config, path)
-    write_text(path / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
-    return path
-
-
-def _check_resumable(config: ConfigDict, path: Path) -> None:
-    old = read_config(path)
-    changed = build.differences(old, config)
-    if changed:
-        raise ValueError(
-            f"got a config that differs from the run in {path}:\n  " + "\n  ".join(changed) + "\n"
-            "expected the same run to go on; restore these keys, choose another --workdir, or "
-            "start again with --overwrite"
-        )
-    folder = path / "checkpoints"
-    if folder.is_dir() and max(Checkpoints(folder, alone=True).steps(), default=0) >= config.steps:
-        raise ValueError(
-            f"got workdir={path} with a run finished at step {config.steps}, expected one to go "
-            "on; raise --config.steps to train longer, or start again with --overwrite"
-        )
-
-
-def finished(
-    config: ConfigDict, workdir: str | Path, members: Sequence[Mapping[str, Any]] = ()
-) -> bool:
-    """Whether `workdir` holds a checkpoint of this run's last step.
-
-    Raises:
-      ValueError: it is the last step of another config or of other members.
-    """
-    folder = Path(workdir) / "checkpoints"
-    checkpoints = Checkpoints(folder, alone=True) if folder.is_dir() else None
-    steps = checkpoints.steps() if checkpoints else []
-    if checkpoints is None or not steps or steps[-1] < config.steps:
-        return False
-    saved = checkpoints.meta(steps[-1])
-    changed = build.differences(ConfigDict(saved["config"]), config)
-    if saved["members"] != json.loads(json.dumps([dict(member) for member in members])):
-        changed.append(f"members: {saved['members']} -> {list(members)}")
-    if changed:
-        raise ValueError(
-            f"got a config that differs from the finished run in {workdir}:\n  "
-            + "\n  ".join(changed)
-            + "\nchoose another --workdir, or start again with --overwrite"
-        )
-    return True
-
-
-def read_config(path: Path) -> ConfigDict:
-    """config.json of a run."""
-    try:
-        return ConfigDict(json.loads((path / "config.json").read_text()))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"got {error} reading {path / 'config.json'}, expected the config of a run; restore "
-            "it, or start again with --overwrite"
-        ) from error
+from devae_jax.workdir import prepare
 
 
 class Run:
@@ -198,7 +94,7 @@ def _restore(workdir: str | Path, step: int | None) -> tuple[list[Run], int]:
             f"got workdir={workdir} without checkpoints, expected a run; train first with "
             "launch/train.py"
         )
-    rebuilt = {}
+    rebuilt: dict[str, Any] = {}
 
     def abstract(meta: dict[str, Any]) -> TrainState:
         config = ConfigDict(meta["config"])
@@ -324,10 +220,16 @@ def _evaluator(
         if not members:
             return score(one)
         runs = [one.of(own, population.member(state, i)) for i, own in enumerate(each)]
-        scores = [score(run) for run in runs]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *scores)
+        scores = [score(run) if _is_finite(run.state.params) else None for run in runs]
+        blank = jax.tree.map(lambda x: np.full(np.shape(x), np.nan), next(filter(None, scores), {}))
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *(own or blank for own in scores))
 
     return evaluate_state
+
+
+def _is_finite(tree: Any) -> bool:
+    """False for a member that diverged, which has nothing to score."""
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(tree)))
 
 
 def meta(

@@ -14,6 +14,7 @@ from launch import common
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _STEP = flags.DEFINE_integer("step", None, "Which checkpoint; default the newest.")
+_MEMBER = flags.DEFINE_integer("member", None, "Which member, if the run is a population.")
 _METRICS = flags.DEFINE_list("metrics", ["cheap"], "Names, or cheap, or all.")
 _PROTOCOL = flags.DEFINE_string("protocol", "dlib", "dlib: as papers print; exact: whole grid.")
 _LAYERS = flags.DEFINE_list("layers", ["all"], "Latent layers: all, or numbers.")
@@ -29,8 +30,9 @@ def main() -> None:
     if layers != ["all"] and not all(layer.isdigit() for layer in layers):
         raise ValueError(f"got --layers={','.join(layers)}, expected all or numbers; fix it")
     rows = results.score(
-        run.load(_WORKDIR.value, step=_STEP.value),
+        run.load(_WORKDIR.value, step=_STEP.value, member=_MEMBER.value),
         _WORKDIR.value,
+        member=_MEMBER.value,
         metrics=metrics[0] if metrics in (["all"], ["cheap"]) else metrics,
         protocol=_PROTOCOL.value,
         layers="all" if layers == ["all"] else [int(layer) for layer in layers],

@@ -15,6 +15,7 @@ from launch import common
 
 _RUNS = flags.DEFINE_string("runs", None, "Folders of runs, as a pattern.", required=True)
 _METRICS = flags.DEFINE_list("metrics", ["mig", "reconstruction", "kl"], "Columns.")
+_PROTOCOL = flags.DEFINE_string("protocol", "dlib", "Of the scores: dlib or exact.")
 _LAYER = flags.DEFINE_integer("layer", 0, "Which latent layer.")
 
 
@@ -26,8 +27,9 @@ def main() -> None:
         raise ValueError(
             f"got no scores.json in {_RUNS.value}, expected evaluated runs; fix --runs"
         )
-    rows = [row for file in files for row in results.read_scores(Path(file))]
-    print(tables.markdown(tables.by_method(rows, _METRICS.value, _LAYER.value)))
+    rows = [row | {"run": file} for file in files for row in results.read_scores(Path(file))]
+    table = tables.by_method(rows, _METRICS.value, _LAYER.value, _PROTOCOL.value)
+    print(tables.markdown(table))
 
 
 if __name__ == "__main__":

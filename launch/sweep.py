@@ -27,7 +27,7 @@ def main() -> int:
         raise ValueError("got no --config with a `sweep`, expected one; see configs/sweeps")
     common.enable_compilation_cache()
 
-    from devae_jax import results, run, sweep
+    from devae_jax import results, run, sweep, workdir
     from devae_jax.train.loop import NonFiniteError
 
     config = _CONFIG.value.copy_and_resolve_references()
@@ -48,7 +48,7 @@ def main() -> int:
             continue
         path = Path(_WORKDIR.value) / group.name
         overwrite, step = _OVERWRITE.value, group.config.steps
-        if overwrite or not run.finished(group.config, path, group.members):
+        if overwrite or not workdir.finished(group.config, path, group.members):
             try:
                 step = run.train(group.config, path, members=group.members, overwrite=overwrite)
             except NonFiniteError as error:

@@ -15,15 +15,15 @@ from launch import common
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _STEP = flags.DEFINE_integer("step", None, "Which checkpoint; default the newest.")
+_MEMBER = flags.DEFINE_integer("member", None, "Which member, if the run is a population.")
 
 
 def main() -> None:
     common.enable_compilation_cache()
     from devae_jax import results, run
 
-    for name, path in results.draw(
-        run.load(_WORKDIR.value, step=_STEP.value), _WORKDIR.value
-    ).items():
+    trained = run.load(_WORKDIR.value, step=_STEP.value, member=_MEMBER.value)
+    for name, path in results.draw(trained, _WORKDIR.value, member=_MEMBER.value).items():
         print(f"{name:32} {path}")
 
 

@@ -24,7 +24,7 @@ ALLOWED = {  # part -> the parts that it may import besides itself, types and rn
 }
 ONLY_IN = {  # library -> the files that may import it at all
     "orbax": ("train/checkpoint.py",),
-    "ml_collections": ("build.py", "run.py", "results.py", "sweep.py"),
+    "ml_collections": ("build.py", "run.py", "workdir.py", "results.py", "sweep.py"),
     "matplotlib": ("viz/",),
     "tensorflow": (),
 }

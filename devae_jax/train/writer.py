@@ -73,7 +73,7 @@ class Writer:
 
     def write(self, step: int, row: Mapping[str, Any]) -> None:
         """One row, or one for each member if values are [M, ...]; arrays become lists."""
-        rows = [({}, row)]
+        rows: list[tuple[dict[str, Any], Mapping[str, Any]]] = [({}, row)]
         if self._members:
             rows = [
                 (

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from devae_jax import run
-from devae_jax.train import loop
+from devae_jax import build, run
+from devae_jax.train import loop, parallel
 from devae_jax.train.checkpoint import Checkpoints
 from tests.laws.registry import config_of
 
@@ -160,13 +160,38 @@ def test_non_finite_loss_names_step_and_term(tmp_path):
     assert run.load(path).step == 10
 
 
-def test_no_device_to_host_transfer_between_log_points():
-    from devae_jax import build
-    from devae_jax.train import parallel
-
+def test_no_device_to_host_transfer_between_log_points(monkeypatch):
+    """Metrics are read once a window. On CPU the transfer guard would see nothing: count."""
     plan = build.plan(small())
     engine = parallel.engine(plan.program, plan.hparams, devices=jax.devices()[:1])
     state, _ = engine.advance(engine.init(), 0, 1)  # compiles
-    with jax.transfer_guard_device_to_host("disallow"):
-        state, metrics = engine.advance(state, 1, 5)  # reads metrics once, explicitly
+    array, device_get = type(state.step), jax.device_get
+    read, explicit, implicit = array._value.fget, [], []
+
+    def counted_read(x):
+        (implicit if explicit.count("begin") == explicit.count("end") else []).append(x.shape)
+        return read(x)
+
+    def counted_get(tree):
+        explicit.append("begin")
+        values = device_get(tree)
+        explicit.append("end")
+        return values
+
+    monkeypatch.setattr(array, "_value", property(counted_read))
+    monkeypatch.setattr(jax, "device_get", counted_get)
+    float(state.step)
+    assert implicit == [()]  # it counts
+    _, metrics = engine.advance(state, 1, 5)
     assert metrics["loss"].shape == (5,)
+    assert implicit == [()]
+    assert explicit == ["begin", "end"]
+
+
+def test_overwrite_deletes_nothing_for_a_config_that_cannot_run(tmp_path):
+    path = tmp_path / "run"
+    run.train(small(steps=10), path)
+    for changes in ({"parallel__devices": 77}, {"parallel__mode": "pmapp"}, {"batch_size": 10**9}):
+        with pytest.raises(ValueError, match="expected"):
+            run.train(small(steps=10, **changes), path, overwrite=True)
+        assert run.load(path).step == 10

@@ -1,14 +1,15 @@
 """Populations: each member equals its solo run, and members never communicate."""
 
 import functools
+import json
 import re
 
 import jax
 import numpy as np
 import pytest
 
-from devae_jax import build, run, sweep
-from devae_jax.train import parallel, population
+from devae_jax import build, run, sweep, workdir
+from devae_jax.train import loop, parallel, population
 from tests.laws.registry import config_of
 from tests.train.test_loop import small
 
@@ -68,7 +69,7 @@ def test_members_equal_solo_runs(method, fuse, members, devices):
 def test_no_collectives_when_members_fill_the_devices():
     config = config_of("devae")
     plan = build.plan(config)
-    for members, expected in ((8, False), (2, True)):
+    for members, expected in ((8, False), (12, False), (9, False), (2, True)):
         hparams = population.stack(members_of(config, members))
         mesh = population.mesh_of(members, jax.devices())
         state = jax.eval_shape(jax.vmap(functools.partial(population.init, plan.program)), hparams)
@@ -124,3 +125,46 @@ def test_memory_decides_how_many_members_train_at_once():
     group = sweep.plan(config_of("devae"), [("seed", tuple(range(5)))])[0]
     assert [len(part.members) for part in sweep.split(group, 2)] == [2, 2, 1]
     assert sweep.split(group, 5) == [group]
+
+
+def test_leftover_members_are_a_round_of_their_own():
+    assert [sweep.even(64, total, 8) for total in (10, 8, 5, 64)] == [8, 8, 5, 64]
+    assert sweep.even(20, 64, 8) == 16
+    meshes = {m: population.mesh_of(m, jax.devices()).shape for m in (3, 8, 9, 16)}
+    assert {m: tuple(shape.values()) for m, shape in meshes.items()} == {
+        3: (3, 2),
+        8: (8, 1),
+        9: (3, 1),
+        16: (8, 1),
+    }
+
+
+def test_a_diverging_member_does_not_stop_the_others(tmp_path):
+    members = [{"seed": 1}, {"seed": 1, "optimizer.learning_rate": 1e30}]
+    path = tmp_path / "run"
+    assert run.train(small(steps=10), path, members=members) == 10
+    rows = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    good, bad = (row for row in rows if row["step"] == 10)
+    assert np.isfinite(good["loss"])
+    assert (bad["member"], bad["optimizer.learning_rate"], bad["loss"]) == (1, 1e30, None)
+    with pytest.raises(loop.NonFiniteError):
+        run.train(small(steps=10), tmp_path / "worse", members=members[1:])
+
+
+def test_a_finished_sweep_is_told_from_another(tmp_path):
+    config, members = small(steps=10), [{"seed": 0}, {"seed": 1}]
+    assert not workdir.finished(config, tmp_path / "run", members)
+    run.train(config, tmp_path / "run", members=members)
+    assert workdir.finished(config, tmp_path / "run", members)
+    with pytest.raises(ValueError, match="members"):
+        workdir.finished(config, tmp_path / "run", members[:1])
+    with pytest.raises(ValueError, match=r"optimizer\.b1"):
+        workdir.finished(small(steps=10, optimizer__b1=0.5), tmp_path / "run", members)
+
+
+def test_programs_have_names_of_their_own():
+    """Pressures of other lengths make another program, though no static key differs."""
+    config = config_of("deft")
+    axes = [("objective.terms.kl.betas", ((3.0, 1.0), (3.0, 2.0, 1.0)))]
+    groups = sweep.plan(config, axes)
+    assert len({group.name for group in groups}) == len(groups) == 2
