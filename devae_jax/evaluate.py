@@ -152,6 +152,8 @@ def evaluate(
     for name in representations:
         if name not in REPRESENTATIONS:
             raise unknown("representation", name, REPRESENTATIONS)
+    if not seeds:
+        raise ValueError("got no evaluation seeds, expected one or more; pass seeds=(0, 1, 2)")
     num_layers, dim = code_shape(encode, dataset)
     numbers = _layer_numbers(layers, num_layers)
     small = fits(dataset.grid, num_layers, dim)
@@ -231,12 +233,20 @@ def _score(
                     if metric.calibrated
                 }
             results = [metric.run(inputs(metric, view, s, protocol)) for s in samples]
-        except ValueError as error:  # this score is not defined for this data set
-            rows.append({**label, "metric": name, "protocol": protocol, "value": None})
-            rows[-1]["note"] = str(error)
+        except ValueError as error:  # these scores are not defined for this data set
+            undefined = dict.fromkeys(metric.scores.values())
+            told = {"protocol": protocol if metric.exact else "dlib"}
+            rows += make_rows(label | {"note": str(error)}, metric.scores, [undefined | told])
         else:
-            kinds = {"lower": metric.lower, "facts": metric.facts}
-            rows += make_rows(label, metric.scores, results, bounds=bounds, **kinds)
+            rows += make_rows(
+                label,
+                metric.scores,
+                results,
+                bounds=bounds,
+                lower=metric.lower,
+                facts=metric.facts,
+                details=metric.details,
+            )
     return rows
 
 

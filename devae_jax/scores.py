@@ -15,8 +15,8 @@ _TOLD = ("protocol", "num_samples", "bins", "model")
 
 
 def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """95 % interval of the mean by Student's t; (None, None) for a single value."""
-    if len(values) < 2:
+    """95 % interval of the mean by Student's t; (None, None) for one value, or infinite ones."""
+    if len(values) < 2 or not np.isfinite(values).all():
         return None, None
     from scipy.stats import t
 
@@ -31,6 +31,7 @@ def make_rows(
     *,
     lower: Collection[str] = (),
     facts: Collection[str] = (),
+    details: Mapping[str, Sequence[str]] | None = None,
     bounds: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Row]:
     """One row a score from one metric's results, one an evaluation seed.
@@ -39,6 +40,7 @@ def make_rows(
       label: what is common to the rows.
       names: the rows' metric names, and where each score is in a result.
       lower, facts: names that are better low, and that are neither good nor bad.
+      details: name -> keys of a result that belong to its row; the first row has the rest.
       bounds: results of the calibrating codes, {"floor": ..., "ceiling": ...}.
     """
     first, bounds = results[0], bounds or {}
@@ -60,12 +62,11 @@ def make_rows(
             "better": None if name in facts else "lower" if name in lower else "higher",
         }
         rows.append(row)
-    details = {
-        key: value
-        for key, value in first.items()
-        if key not in (*names.values(), *_TOLD) and np.size(value) <= _ENTRIES
-    }
-    rows[0] |= {key: value for key, value in details.items() if not np.isscalar(value)}
+    owner = {key: name for name, keys in (details or {}).items() for key in keys}
+    by_name = {row["metric"]: row for row in rows}
+    for key, value in first.items():
+        if key not in (*names.values(), *_TOLD) and np.size(value) <= _ENTRIES:
+            by_name[owner.get(key, rows[0]["metric"])].setdefault(key, value)
     return rows
 
 
@@ -85,8 +86,12 @@ def table(rows: Sequence[Row]) -> str:
         layers = sorted({row["layer"] for row in part})
         heads = ["metric", "protocol", *(f"layer {layer}" for layer in layers)]
         lines = [[*heads, "floor", "ceiling", "", ""]]
-        for metric in dict.fromkeys(row["metric"] for row in part):
-            found = {row["layer"]: row for row in part if row["metric"] == metric}
+        for metric, protocol in dict.fromkeys((row["metric"], row["protocol"]) for row in part):
+            found = {
+                row["layer"]: row
+                for row in part
+                if (row["metric"], row["protocol"]) == (metric, protocol)
+            }
             first = next(iter(found.values()))
             cells = [_with_interval(found.get(layer, {})) for layer in layers]
             bounds = [_number(first.get(bound)) for bound in ("floor", "ceiling")]
@@ -107,7 +112,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _number(value: Any) -> str:
-    return "-" if value is None or not np.isfinite(value) else f"{value:.3f}"
+    return "-" if value is None or np.isnan(value) else f"{value:.3f}"
 
 
 def _with_interval(row: Row) -> str:

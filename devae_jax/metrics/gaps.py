@@ -120,8 +120,8 @@ def diffusion(
     """Information diffusion: the part of a factor's information held outside its main latent.
 
     diffusion = mean_k 1 - I(z_1; y_k) / sum_j I(z_j; y_k), from mutual information less the
-    bias of its estimate; 0 when each factor is known by one latent only. Information under
-    1 % of a factor's entropy is noise; a factor that no latent knows diffuses nothing.
+    bias of its estimate, over the factors that some latent knows; 0 when each is known by one
+    latent only, or none at all. Information under 1 % of a factor's entropy is noise.
 
     Returns:
       diffusion, per_factor [F], outside [F] and mi [D, F] in nats (mi less bias).
@@ -136,7 +136,7 @@ def diffusion(
     some = labels.varying
     parts = outside[some] / np.where(total > 0, total, 1.0)[some]
     return {
-        "diffusion": float(parts.mean()),
+        "diffusion": float(parts[total[some] > 0].mean()) if total[some].any() else 0.0,
         "per_factor": spread(parts, some, len(labels.sizes)),
         "outside": outside,
         "mi": known,

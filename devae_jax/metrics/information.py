@@ -41,10 +41,10 @@ def bin_codes(codes: np.ndarray, bins: int = BINS) -> np.ndarray:
 
     Raises ValueError for fewer samples than bins.
     """
-    if bins < 2 or len(codes) < bins:
+    if not isinstance(bins, int | np.integer) or bins < 2 or len(codes) < bins:
         raise ValueError(
-            f"got {len(codes)} samples for {bins} bins, expected at least as many samples as bins "
-            "and two bins; encode more images or ask for fewer bins"
+            f"got {len(codes)} samples for bins={bins}, expected two bins or more, and at least as "
+            "many samples; encode more images or ask for fewer bins"
         )
     binned = np.empty(codes.shape[::-1], np.int64)
     for row, code in zip(binned, codes.T, strict=True):
@@ -71,6 +71,8 @@ def information(codes: np.ndarray, labels: Labels, bins: int = BINS) -> Informat
         for j, code in enumerate(binned.T):
             joint[j, k] = entropy(np.bincount(code * size + factor, minlength=bins * size))
     mi = np.maximum(code_entropy[:, None] + factor_entropy - joint, 0.0)
+    # What does not vary knows nothing; rounding would leave 1e-16, which ratios blow up.
+    mi = np.where((occupied[:, None] > 1) & (sizes > 1), mi, 0.0)
     free = (occupied[:, None] - 1) * (sizes - 1)
     bias, noise = free / (2 * len(codes)), np.sqrt(2 * free) / (2 * len(codes))
     return Information(mi, code_entropy, factor_entropy, bias, noise)
@@ -78,7 +80,8 @@ def information(codes: np.ndarray, labels: Labels, bins: int = BINS) -> Informat
 
 def bins_for(protocol: str, labels: Labels) -> int:
     """20 bins as published; `exact` takes enough to tell all values of every factor apart."""
-    return BINS if protocol == "dlib" else max(BINS, 2 * int(labels.sizes.max()))
+    enough = min(2 * int(labels.sizes.max()), len(labels.values))
+    return BINS if protocol == "dlib" else max(BINS, enough)
 
 
 def measure(
@@ -86,7 +89,8 @@ def measure(
 ) -> tuple[Information, Labels, dict[str, Any]]:
     """Check, bin and measure; with it what every metric of this family reports."""
     codes, labels = check(codes, factors)
-    bins = bins or bins_for(check_protocol(protocol), labels)
+    check_protocol(protocol)
+    bins = bins_for(protocol, labels) if bins is None else bins
     told = {"protocol": protocol, "bins": bins, "num_samples": len(codes)}
     return information(codes, labels, bins), labels, told
 

@@ -136,7 +136,13 @@ def bin_factors(factors: Any, bins: int = 10) -> np.ndarray:
     """Continuous factors [N, F] as integers, `bins` equal-width bins each. int64 [N, F]."""
     from devae_jax.metrics.information import bin_codes
 
-    return bin_codes(check_codes(factors), bins)
+    values = np.asarray(factors)
+    if values.ndim != 2 or values.dtype.kind not in "fiub" or not np.isfinite(values).all():
+        raise ValueError(
+            f"got factors of shape {values.shape} and type {values.dtype}, expected finite numbers "
+            "[samples, factors]; a single factor needs factors[:, None]"
+        )
+    return bin_codes(values, bins)
 
 
 def numpy_rng(key: int | jax.Array) -> np.random.RandomState:

@@ -15,8 +15,9 @@ def irs(
 
     For latent j and factor k: 1 - E_v[q-quantile of |z_j - E[z_j | y_k = v]| given y_k = v]
     / max |z_j - E[z_j]|; the best factor of each latent, averaged with the largest deviations
-    as weights. "dlib" first bins the factors to 20 values, "exact" leaves them. Constant latents
-    are left out; 0 if all are constant.
+    as weights; below 0 where a latent moves more within groups than around its own mean. "dlib"
+    first bins the factors to 20 values, "exact" leaves them. Constant latents are left out; 0 if
+    all are constant.
 
     Args:
       quantile: 0.99 in the published study, 1.0 in the paper.
@@ -42,14 +43,15 @@ def irs(
             for part in np.split(moving[:, order], starts[1:], axis=1)
         ]
         matrix[active, k] = 1 - np.mean(deviations, axis=0) / furthest
-    per_latent = matrix.max(1)
+    some = labels.varying
+    per_latent = matrix[:, some].max(1)
     weights = np.zeros(len(active))
     weights[active] = furthest
     return {
         "irs": float(np.average(per_latent, weights=weights)) if active.any() else 0.0,
         "per_latent": per_latent,
         "irs_matrix": matrix,
-        "parents": np.where(active, matrix.argmax(1), -1),
+        "parents": np.where(active, some[matrix[:, some].argmax(1)], -1),
         "max_deviations": weights,
         "num_active_dims": int(active.sum()),
         "protocol": protocol,

@@ -35,7 +35,7 @@ def modularity(
     loss", section 3.
     """
     info, labels, told = measure(codes, factors, protocol, bins)
-    informative = (info.known() > 0).any(1)
+    informative = (info.known()[:, labels.varying] > 0).any(1)
     counted = informative if protocol == "exact" else np.ones_like(informative)
     per_latent = modularity_of(
         (info.known() if protocol == "exact" else info.mi)[:, labels.varying]

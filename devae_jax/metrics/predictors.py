@@ -50,7 +50,14 @@ def sap(codes: Any, factors: Any, codes_test: Any, factors_test: Any) -> dict[st
     alive = split.codes.var(0, ddof=1, dtype=np.float64) > 1e-12
     squared = np.zeros(shape)
     squared[:, some] = np.square(split.scaled.T @ raw / len(raw)) * alive[:, None]
-    gaps = np.subtract(*top_two(accuracy[:, some]))
+    if shape[0] == 1:  # the second best is to guess the most frequent value
+        guesses = [
+            np.mean(split.labels_test[:, k] == np.bincount(v).argmax())
+            for k, v in enumerate(split.labels.values.T)
+        ]
+        gaps = accuracy[0, some] - np.array(guesses)[some]
+    else:
+        gaps = np.subtract(*top_two(accuracy[:, some]))
     gaps_continuous = np.subtract(*top_two(squared[:, some]))
     return {
         "sap": float(gaps.mean()),
@@ -137,7 +144,9 @@ def _boosted(key: int):
 def _hist_boosted(key: int):
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(max_leaf_nodes=8, max_depth=3, random_state=key)
+    return HistGradientBoostingClassifier(
+        max_leaf_nodes=8, max_depth=3, min_samples_leaf=1, random_state=key
+    )
 
 
 DOWNSTREAM = {

@@ -1,6 +1,7 @@
 """Every metric by name: what it takes, which numbers of its result are scores."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,7 @@ class Metric(NamedTuple):
     calibrated: has a floor (noise) and a ceiling (perfect code)
     posterior: looks at variances too, so is measured on means only
     lower, facts: scores that are better low, and that are neither good nor bad
+    details: further results that belong to one of several scores; the first has the rest
     """
 
     run: Callable[[Inputs], dict[str, Any]]
@@ -62,6 +64,7 @@ class Metric(NamedTuple):
     posterior: bool = False
     lower: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    details: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def _same(*names: str) -> dict[str, str]:
@@ -84,7 +87,11 @@ def _dci(model: str) -> Metric:
     return Metric(
         lambda x: trees.dci(*x.split, x.seed, model=model),
         {f"{prefix}_{name}": name for name in names},
-        costly=True,
+        costly=model == "boosted",
+        details={
+            f"{prefix}_completeness": ("per_factor",),
+            f"{prefix}_informativeness": ("accuracy", "informativeness_train"),
+        },
     )
 
 
@@ -93,7 +100,7 @@ def _downstream(model: str) -> Metric:
     return Metric(
         lambda x: predictors.downstream(*x.split, x.seed, model=model),
         {name: "downstream", f"{name}_efficiency": "efficiency"},
-        costly=True,
+        costly=model == "boosted",
         facts=(f"{name}_efficiency",),
     )
 
@@ -125,7 +132,12 @@ METRICS: dict[str, Metric] = {
     "rmig": Metric(
         _rmig, {"rmig": "rmig", "jemmig_nats": "jemmig"}, posterior=True, lower=("jemmig_nats",)
     ),
-    "infomec": Metric(_of_codes(mixing.infomec), _same("infom", "infoe", "infoc"), exact="sample"),
+    "infomec": Metric(
+        _of_codes(mixing.infomec),
+        _same("infom", "infoe", "infoc"),
+        exact="sample",
+        details={"infoe": ("per_factor",)},
+    ),
     "downstream": _downstream("logistic"),
     "dci": _dci("boosted"),
     "diffusion": Metric(

@@ -64,6 +64,11 @@ def udr(
         )
     masks = [np.ones(run.shape[1], bool) for run in runs]
     if kl is not None:
+        if len(kl) != len(runs) or any(np.isnan(cost).any() for cost in kl):
+            raise ValueError(
+                f"got kl of {len(kl)} runs for {len(runs)} runs, expected one array each without "
+                "NaN; pass metrics.kl(mean, logvar)['per_latent'] of every run"
+            )
         masks = [np.asarray(cost) > threshold for cost in kl]
     for run in runs:
         deviation = run.std(0)

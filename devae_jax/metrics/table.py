@@ -24,7 +24,8 @@ class CodeTable:
     grid: the factor grid
     index: the grid numbers of the codes, int [M], ascending, if they are not the whole grid
 
-    Raises ValueError where M is not the size of the grid, or of `index`.
+    Raises ValueError where M is not the size of the grid, or of `index`, or the index is not
+    one of ascending grid numbers.
     """
 
     codes: np.ndarray
@@ -39,8 +40,13 @@ class CodeTable:
                 f"got {len(codes)} codes for a grid of {size} points, expected {expected}; encode "
                 "the whole grid in order, or pass the index of the points that were encoded"
             )
-        if self.index is not None and not (np.diff(self.index) > 0).all():
-            raise ValueError("got an index out of order, expected ascending grid numbers; sort it")
+        known = np.asarray(self.index if self.index is not None else (0, size - 1))
+        ascending = (np.diff(known) > 0).all() or self.index is None
+        if not ascending or known[0] < 0 or known[-1] >= size:
+            raise ValueError(
+                f"got an index from {known[0]} to {known[-1]}, expected ascending grid numbers "
+                f"from 0 to {size - 1}; sort it"
+            )
         object.__setattr__(self, "codes", codes)
         if expected == size:
             object.__setattr__(self, "index", None)
@@ -69,6 +75,11 @@ def tabulate(represent: Represent | CodeTable, source: Any, index: np.ndarray) -
     source: a `Dataset`, or anything with `grid`, `arrays` and `observe(arrays, factors)`.
     """
     if isinstance(represent, CodeTable):
+        if tuple(represent.grid.sizes) != tuple(grid_of(source).sizes):
+            raise ValueError(
+                f"got codes of a grid of sizes {represent.grid.sizes} for one of "
+                f"{grid_of(source).sizes}, expected the same; pass the data set that was encoded"
+            )
         return represent
     grid, points = grid_of(source), np.unique(index)
     observe = jax.jit(source.observe) if isinstance(source, Dataset) else source.observe

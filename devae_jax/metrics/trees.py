@@ -31,7 +31,11 @@ def _hist_boosted(seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_leaf_nodes=8, max_depth=3, early_stopping=False, random_state=seed
+        max_leaf_nodes=8,
+        max_depth=3,
+        min_samples_leaf=1,
+        early_stopping=False,
+        random_state=seed,
     )
 
 

@@ -44,6 +44,7 @@ def factor_vae(
 
     Source: Kim & Mnih 2018, "Disentangling by factorising", section 4.
     """
+    _check_votes(votes, votes_test, batch)
     rng, grid = numpy_rng(key), grid_of(source)
     varying, sizes = _varying(grid)
     points = np.ravel_multi_index(tuple(sample_factors(rng, sizes, num_variance).T), sizes)
@@ -104,6 +105,7 @@ def beta_vae(
     """
     from sklearn.linear_model import LogisticRegression
 
+    _check_votes(votes, votes_test, batch)
     rng, grid = numpy_rng(key), grid_of(source)
     varying, sizes = _varying(grid)
     if len(varying) == 1:
@@ -116,10 +118,13 @@ def beta_vae(
         distances = [_distances(batches) for _, batches in _lookups(represent, source, drawn)]
         inputs.append(np.concatenate(distances).astype(np.float64))
         labels.append(varying[drawn.fixed])
+    if (labels[0] == labels[0][0]).all():
+        raise ValueError(f"got votes={votes} that hold one factor alone; raise votes")
     with small_fits():
         model = LogisticRegression(random_state=rng).fit(inputs[0], labels[0])
     right = model.predict(inputs[1]) == labels[1]
-    per_factor = [right[labels[1] == k].mean() for k in varying]
+    held = [labels[1] == k for k in varying]
+    per_factor = [right[own].mean() if own.any() else np.nan for own in held]
     return {
         "beta_vae": float(right.mean()),
         "train_accuracy": float(model.score(inputs[0], labels[0])),
@@ -127,6 +132,14 @@ def beta_vae(
         "protocol": "dlib",
         "num_samples": votes,
     }
+
+
+def _check_votes(votes: int, votes_test: int, batch: int) -> None:
+    if min(votes, votes_test) < 1 or batch < 2:
+        raise ValueError(
+            f"got votes={votes}, votes_test={votes_test}, batch={batch}, expected at least one "
+            "vote of each and two points a batch; raise them"
+        )
 
 
 def _varying(grid: FactorGrid) -> tuple[np.ndarray, list[int]]:

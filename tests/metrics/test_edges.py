@@ -133,7 +133,7 @@ def test_mismatched_splits(name):
 @pytest.mark.parametrize("name", sorted(set(CODES) - {"irs"}))
 def test_fewer_samples_than_bins(name):
     codes, factors = rows(n=19)
-    with pytest.raises(ValueError, match="19 samples for 20 bins"):
+    with pytest.raises(ValueError, match="19 samples for bins=20"):
         CODES[name](codes, factors)
 
 
@@ -171,3 +171,55 @@ def test_votes_of_dead_codes_and_of_lone_factors():
         metrics.beta_vae(code, alone, 0)
     with pytest.raises(ValueError, match="a factor with two values"):
         metrics.factor_vae(code, FactorGrid(("a",), (1,)), 0)
+
+
+@pytest.mark.parametrize("size", [23, 200, 10_000])
+@pytest.mark.parametrize("name", ["mig", "modularity", "med", "mig_sup"])
+def test_constant_codes_score_zero_whatever_rounding_says(name, size):
+    """Entropies of constant codes cancel to 1e-16 only; ratios must not turn that into a score."""
+    for seed in range(6):
+        factors = metrics.sample_factors(np.random.RandomState(seed), (10, 10, 8, 4, 15), size)
+        score = getattr(metrics, name)(np.ones((size, 5), np.float32), factors)[name]
+        assert score == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("protocol", ["dlib", "exact"])
+@pytest.mark.parametrize("size", [23, 39, 114, 500])
+def test_a_factor_that_never_varies_changes_no_modularity(protocol, size):
+    rng = np.random.RandomState(0)
+    factors = metrics.sample_factors(rng, (3, 4), size)
+    codes = np.concatenate([factors + 0.01 * rng.randn(size, 2), rng.randn(size, 4)], axis=1)
+    with_one = np.insert(factors, 1, 7, axis=1)
+    scores = [metrics.modularity(codes, f, protocol=protocol) for f in (factors, with_one)]
+    assert scores[0]["modularity"] == pytest.approx(scores[1]["modularity"], abs=1e-9)
+    assert (scores[0]["informative"] == scores[1]["informative"]).all()
+
+
+@pytest.mark.parametrize("index", [np.arange(1, 21), np.array([-5, 3, 99])])
+def test_codes_of_points_outside_the_grid_are_refused(index):
+    grid = FactorGrid(("a", "b"), (4, 5))
+    with pytest.raises(ValueError, match="ascending grid numbers"):
+        metrics.CodeTable(np.zeros((len(index), 2)), grid, index)
+
+
+def test_codes_of_another_grid_are_refused():
+    table = metrics.CodeTable(np.random.RandomState(0).randn(20, 2), FactorGrid(("a", "b"), (4, 5)))
+    with pytest.raises(ValueError, match=r"grid of sizes \(4, 5\)"):
+        metrics.factor_vae(table, FactorGrid(("a", "b"), (5, 4)), 0, votes=10, votes_test=10)
+
+
+@pytest.mark.parametrize("counts", [{"votes_test": 0}, {"batch": 1}, {"votes": 0}])
+def test_too_few_votes_are_refused(counts):
+    table = metrics.CodeTable(np.random.RandomState(0).randn(20, 2), FactorGrid(("a", "b"), (4, 5)))
+    for score in (metrics.factor_vae, metrics.beta_vae):
+        with pytest.raises(ValueError, match="expected at least one vote"):
+            score(table, table.grid, 0, **counts)
+
+
+def test_few_labels_are_enough_for_binned_trees():
+    rng = np.random.RandomState(0)
+    factors = metrics.sample_factors(rng, (3, 3), 600)
+    codes = factors + 0.01 * rng.randn(600, 2)
+    split = codes[:300], factors[:300], codes[300:], factors[300:]
+    found = metrics.downstream(*split, model="hist_boosted", sizes=(20,))
+    assert found["downstream"] > 0.9
