@@ -16,6 +16,11 @@ def run(options: Options) -> list[Row]:
     The floor is the step's arithmetic at the speed of a 2048^2 matrix product, best of the run.
     """
     twin.load_torch()
+    if jax.default_backend() != "cpu":
+        raise ValueError(
+            f"got {jax.default_backend()}, expected a CPU: there `gpu` compares the step; set "
+            "JAX_PLATFORMS=cpu or use that"
+        )
     cases = [(64, 1), (64, 3), (256, 1), (256, 3)]
     if options.tiny:
         cases = [(8, 1)]
