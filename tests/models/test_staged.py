@@ -110,12 +110,3 @@ def test_later_groups_are_the_prior():
 def test_says_what_it_cannot_build(change, message):
     with pytest.raises(ValueError, match=message):
         staged(**{"image_shape": (32, 32, 1), "latent_dim": 10} | change)
-
-
-def test_the_length_of_a_stage_is_one_number():
-    """Model and pressure change stage together, whichever of the two is set."""
-    config = deft.get_config()
-    config.model.stage_steps = 7.0
-    assert config.objective.terms.kl.stage_steps == 7.0
-    config.objective.terms.kl.stage_steps = 9.0
-    assert build.hyperparameters(config)["model"]["stage_steps"] == 9.0

@@ -70,7 +70,7 @@ def test_factor_vae():
     def value(leaves):
         batch = latents(**leaves)
         penalty = term.apply(stacked, {}, batch, rng.seed(0), 0)[0]
-        return (penalty + kl.pressure().apply({}, {}, batch, None, 0)[0])[0]
+        return (penalty + kl.pressure(betas=1.0).apply({}, {}, batch, None, 0)[0])[0]
 
     value, grads = jax.value_and_grad(value)(leaves)
     np.testing.assert_allclose(

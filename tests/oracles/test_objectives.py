@@ -31,13 +31,13 @@ def sum_values(*terms):
 
 
 REGULARIZERS = {
-    "beta_vae/beta1": lambda: value_of(kl.pressure()),
+    "beta_vae/beta1": lambda: value_of(kl.pressure(betas=1.0)),
     "beta_tc_vae/beta6_alpha1": lambda: sum_values(
-        kl.pressure(),
+        kl.pressure(betas=1.0),
         total_correlation.total_correlation(weight=5.0, estimator="plain", dataset_size=1),
     ),
-    "dip_vae_i/od10_factor10": lambda: sum_values(kl.pressure(), dip.dip_i()),
-    "dip_vae_ii_published/od10_factor1": lambda: sum_values(kl.pressure(), dip.dip_ii()),
+    "dip_vae_i/od10_factor10": lambda: sum_values(kl.pressure(betas=1.0), dip.dip_i()),
+    "dip_vae_ii_published/od10_factor1": lambda: sum_values(kl.pressure(betas=1.0), dip.dip_ii()),
 }
 
 
