@@ -68,8 +68,7 @@ def check_run(config: ConfigDict) -> None:
         value = functools.reduce(lambda node, key: node[key], name.split("."), config)
         if value < 1:
             raise ValueError(f"got {name}={value}, expected at least 1; fix the config")
-    precision = config.get("matmul_precision", PRECISIONS[0])
-    lookup(dict.fromkeys(PRECISIONS), precision, "matmul_precision")
+    lookup(dict.fromkeys(PRECISIONS), _precision(config), "matmul_precision")
     for name in ("checkpoint_every", "eval_every"):
         if config.train[name] % config.train.log_every:
             raise ValueError(
@@ -77,6 +76,11 @@ def check_run(config: ConfigDict) -> None:
                 f"train.log_every={config.train.log_every}, so that a resumed run logs at the "
                 "same steps; fix one of the two"
             )
+
+
+def _precision(config: ConfigDict) -> str:
+    """The first of PRECISIONS where a config is older than the key."""
+    return config.get("matmul_precision", PRECISIONS[0])
 
 
 def _split_all(config: ConfigDict) -> dict[str, Any]:
@@ -191,8 +195,7 @@ def program(config: ConfigDict, dataset: Dataset) -> Program:
         own = {player: hparams[f"players.{player}"] for player in players}
         return optim.optimizer(mask, step, hparams["optimizer"], own)
 
-    precision = config.get("matmul_precision", PRECISIONS[0])
-    built = Program(objective, optimizer, source, precision)
+    built = Program(objective, optimizer, source, _precision(config))
     params = jax.eval_shape(functools.partial(init, built), hyperparameters(config)).params
     for player in players:
         if player not in params:

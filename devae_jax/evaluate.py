@@ -80,6 +80,8 @@ def further(
 
     `n` images of a fresh sample, half as many to test predictors on.
     """
+    if not names:
+        return {}  # nothing to encode for
     rows = evaluate(
         encode,
         dataset,

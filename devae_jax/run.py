@@ -70,24 +70,25 @@ def load(workdir: str | Path, *, step: int | None = None, member: int | None = N
     Raises:
       ValueError: there is no such run, checkpoint or member, or it cannot be read.
     """
-    runs, population_of = _restore(workdir, step)
-    if population_of and member not in range(population_of):
+    whole, members = _restore(workdir, step)
+    if members and member not in range(len(members)):
         raise ValueError(
-            f"got member={member}, expected 0 to {population_of - 1}: {workdir} holds a "
+            f"got member={member}, expected 0 to {len(members) - 1}: {workdir} holds a "
             "population; choose one"
         )
-    if not population_of and member is not None:
+    if not members and member is not None:
         raise ValueError(f"got member={member}, expected none: {workdir} holds one run")
-    return runs[member or 0]
+    return whole if member is None else _part(whole, members, member)
 
 
 def load_members(workdir: str | Path, *, step: int | None = None) -> list[Run]:
     """All members of the population in `workdir`, or its one run; as `load`."""
-    return _restore(workdir, step)[0]
+    whole, members = _restore(workdir, step)
+    return [_part(whole, members, i) for i in range(len(members))] or [whole]
 
 
-def _restore(workdir: str | Path, step: int | None) -> tuple[list[Run], int]:
-    """All runs of a checkpoint, and how many members it has: 0 for a single run."""
+def _restore(workdir: str | Path, step: int | None) -> tuple[Run, list[dict[str, Any]]]:
+    """What a checkpoint holds, stacked if it is a population, and the members' numbers."""
     folder = Path(workdir) / "checkpoints"
     if not folder.is_dir():
         raise ValueError(
@@ -103,15 +104,12 @@ def _restore(workdir: str | Path, step: int | None) -> tuple[list[Run], int]:
         return _engine(config, rebuilt["plan"], meta["members"], devices).abstract
 
     saved = Checkpoints(folder, alone=True).restore(abstract, step)
-    first = Run(rebuilt["config"], saved.step, saved.state, rebuilt["plan"])
-    members = rebuilt["members"]
-    if not members:
-        return [first], 0
-    state = saved.state
-    return [
-        first.of(of_member(first.config, numbers), population.member(state, i))
-        for i, numbers in enumerate(members)
-    ], len(members)
+    return Run(rebuilt["config"], saved.step, saved.state, rebuilt["plan"]), rebuilt["members"]
+
+
+def _part(whole: Run, members: Sequence[Mapping[str, Any]], index: int) -> Run:
+    """One member of a stacked population."""
+    return whole.of(of_member(whole.config, members[index]), population.member(whole.state, index))
 
 
 def of_member(config: ConfigDict, overrides: Mapping[str, Any]) -> ConfigDict:
@@ -212,14 +210,13 @@ def _evaluator(
         )
         return {f"eval/{name}": value for name, value in scores.items()}
 
-    one = Run(config, 0, None, plan)
-    each = [of_member(config, member) for member in members]
+    whole = Run(config, 0, None, plan)
 
     def evaluate_state(state: TrainState, step: int) -> dict[str, Any]:
-        one.step, one.state = step, state
+        whole.step, whole.state = step, state
         if not members:
-            return score(one)
-        runs = [one.of(own, population.member(state, i)) for i, own in enumerate(each)]
+            return score(whole)
+        runs = [_part(whole, members, i) for i in range(len(members))]
         scores = [score(run) if _is_finite(run.state.params) else None for run in runs]
         blank = jax.tree.map(lambda x: np.full(np.shape(x), np.nan), next(filter(None, scores), {}))
         return jax.tree.map(lambda *leaves: np.stack(leaves), *(own or blank for own in scores))

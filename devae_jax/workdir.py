@@ -71,8 +71,7 @@ def _check_resumable(config: ConfigDict, path: Path) -> None:
             "expected the same run to go on; restore these keys, choose another --workdir, or "
             "start again with --overwrite"
         )
-    folder = path / "checkpoints"
-    if folder.is_dir() and max(Checkpoints(folder, alone=True).steps(), default=0) >= config.steps:
+    if _last_checkpoint(path)[1] >= config.steps:
         raise ValueError(
             f"got workdir={path} with a run finished at step {config.steps}, expected one to go "
             "on; raise --config.steps to train longer, or start again with --overwrite"
@@ -87,12 +86,10 @@ def finished(
     Raises:
       ValueError: it is the last step of another config or of other members.
     """
-    folder = Path(workdir) / "checkpoints"
-    checkpoints = Checkpoints(folder, alone=True) if folder.is_dir() else None
-    steps = checkpoints.steps() if checkpoints else []
-    if checkpoints is None or not steps or steps[-1] < config.steps:
+    checkpoints, last = _last_checkpoint(Path(workdir))
+    if checkpoints is None or last < config.steps:
         return False
-    saved = checkpoints.meta(steps[-1])
+    saved = checkpoints.meta(last)
     changed = build.differences(ConfigDict(saved["config"]), config)
     if saved["members"] != json.loads(json.dumps([dict(member) for member in members])):
         changed.append(f"members: {saved['members']} -> {list(members)}")
@@ -103,6 +100,13 @@ def finished(
             + "\nchoose another --workdir, or start again with --overwrite"
         )
     return True
+
+
+def _last_checkpoint(path: Path) -> tuple[Checkpoints | None, int]:
+    """The checkpoints of a run, None before the first, and their newest step, else 0."""
+    folder = path / "checkpoints"
+    checkpoints = Checkpoints(folder, alone=True) if folder.is_dir() else None
+    return checkpoints, max(checkpoints.steps(), default=0) if checkpoints else 0
 
 
 def read_config(path: Path) -> ConfigDict:

@@ -5,17 +5,9 @@ import pytest
 
 from devae_jax import metrics
 from devae_jax.types import FactorGrid
+from tests.metrics.doors import OF_CODES
 
-CODES = {
-    "mig": metrics.mig,
-    "mig_sup": metrics.mig_sup,
-    "jemmig": metrics.jemmig,
-    "modularity": metrics.modularity,
-    "irs": metrics.irs,
-    "med": metrics.med,
-    "diffusion": metrics.diffusion,
-    "infomec": metrics.infomec,
-}
+CODES = {**OF_CODES, "infomec": metrics.infomec}
 SPLIT = {
     "sap": metrics.sap,
     "explicitness": metrics.explicitness,

@@ -6,15 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devae_jax import metrics
+from tests.metrics.doors import OF_CODES
 
 CODE_METRICS = {
-    "mig": metrics.mig,
-    "mig_sup": metrics.mig_sup,
-    "jemmig": metrics.jemmig,
-    "modularity": metrics.modularity,
-    "irs": metrics.irs,
-    "med": metrics.med,
-    "diffusion": metrics.diffusion,
+    **OF_CODES,
     "gaussian_total_correlation": metrics.unsupervised,
     "gaussian_wasserstein_correlation": metrics.unsupervised,
     "mutual_info_score": metrics.unsupervised,
