@@ -14,8 +14,10 @@ from typing import Annotated, Any, NamedTuple, dataclass_transform
 import jax
 
 Array = jax.Array
+Number = Array | float  # traced inside a compiled program, a Python number in a default
 Params = Any  # nested dicts of arrays, one top-level entry for each owner
-Carry = Any  # one dict keyed by owner: controller integrals, batch statistics, ...
+Carry = Any  # what a method remembers from step to step: controller integrals, batch statistics
+Batch = Mapping[str, Array]  # "image" [B, H, W, C] in [0, 1], and what else a method asks for
 Metrics = dict[str, Array]  # scalars, or [K] where NaN means "not measured this step"
 
 
@@ -26,18 +28,47 @@ class Hyper(NamedTuple):
     arguments (int, str, bool) are static.
     """
 
-    per_layer: bool = False  # one value a latent layer, [K]; a scalar is repeated
     lower: float | None = 0.0  # smallest value allowed
-    exclusive: bool = False  # `lower` itself is not allowed
-    order: str | None = None  # "increasing" or "decreasing" over the layers (or stages)
+    above: bool = False  # `lower` itself is not allowed
+    upper: float | None = None  # largest value allowed
+    below: bool = False  # `upper` itself is not allowed
+    per_layer: bool = False  # one value a latent layer, [K]; a scalar is repeated
     per_stage: bool = False  # one value a stage of training, any number of them
+    order: str | None = None  # "increasing" or "decreasing" over the layers (or stages)
+    role: str | None = None  # what the number is to a reader, a name in ROLES
 
 
-Scalar = Annotated[Array, Hyper()]  # >= 0
-Positive = Annotated[Array, Hyper(exclusive=True)]  # > 0
-Real = Annotated[Array, Hyper(lower=None)]
-Pressures = Annotated[Array, Hyper(per_layer=True, exclusive=True, order="increasing")]
-Capacities = Annotated[Array, Hyper(per_layer=True, order="decreasing")]
+# A duration is rescaled when a run is shortened; a pressure is also told normalised; pressures
+# and capacities, one a layer, tell the layers apart, by the symbol.
+ROLES: Mapping[str, str] = {"duration": "", "pressure": "β", "capacity": "C"}
+
+Scalar = Annotated[Number, Hyper()]  # >= 0
+Positive = Annotated[Number, Hyper(above=True)]  # > 0
+Real = Annotated[Number, Hyper(lower=None)]
+Fraction = Annotated[Number, Hyper(upper=1.0)]  # in [0, 1]
+Decay = Annotated[Number, Hyper(upper=1.0, below=True)]  # in [0, 1), as of a moving average
+Duration = Annotated[Number, Hyper(role="duration")]  # steps, >= 0
+Interval = Annotated[Number, Hyper(above=True, role="duration")]  # steps, > 0
+Pressure = Annotated[Number, Hyper(role="pressure")]  # one for all layers
+Pressures = Annotated[
+    Number, Hyper(per_layer=True, above=True, order="increasing", role="pressure")
+]
+Capacities = Annotated[Number, Hyper(per_layer=True, order="decreasing", role="capacity")]
+
+
+class Context(NamedTuple):
+    """What a factory may know of its surroundings: `factory(context, ...parts, *, numbers)`.
+
+    platform: of the devices that the program is compiled for, "cpu", "gpu" or "tpu"
+    axis_name: mapped axis over which the batch is split, None where it is not
+    """
+
+    image_shape: tuple[int, int, int]  # H, W, C
+    latent_dim: int  # D, of every layer
+    num_layers: int = 1  # K
+    dataset_size: int = 1  # images in the data set
+    axis_name: str | None = None
+    platform: str = "cpu"
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -79,16 +110,16 @@ class TrainState:
 class Model(NamedTuple):
     """An encoder-decoder with K >= 1 latent layers.
 
-    init(key, images [B, H, W, C]) -> (params, carry)
-    encode(params, carry, images, *, step, train) -> (Posterior [K, B, D], carry)
-    decode(params, z [N, D], layer [N] int32) -> logits [N, H, W, C]
+    init(key) -> (params, carry)
+    encode(params, carry, images [B, H, W, C], *, step, train) -> (Posterior [K, B, D], carry)
+    logits(params, z [N, D], layer [N] int32) -> logits [N, H, W, C] of the decoded images
     trainable(params, step) -> pytree of 0/1 scalars, a prefix of params: which
         parameters the optimiser may move at this step (DEFT freezes sub-encoders)
     """
 
     init: Callable[..., tuple[Params, Carry]]
     encode: Callable[..., tuple[Posterior, Carry]]
-    decode: Callable[..., Array]
+    logits: Callable[..., Array]
     trainable: Callable[[Params, Array], Any] = lambda params, step: 1.0
 
 
@@ -101,7 +132,7 @@ class Gan(NamedTuple):
 
     init: Callable[..., tuple[Params, Carry]]
     encode: Callable[..., tuple[Posterior, Carry]]
-    decode: Callable[..., Array]
+    logits: Callable[..., Array]
     generate: Callable[..., Array]
     criticise: Callable[..., tuple[Array, Posterior]]
     latent_dim: int
@@ -111,11 +142,13 @@ class Gan(NamedTuple):
 class Term(NamedTuple):
     """One additive penalty, in nats, to be minimised beside the reconstruction error.
 
-    init(key, latent_dim D, num_layers K) -> (params, carry)
+    init(key) -> (params, carry)
     apply(params, carry, latents, key, step) -> (value [K], (carry, metrics))
 
     `value` has one entry for every latent layer, so that terms compose with any
     weighting of the layers. Terms without parameters or state use empty dicts.
+    Where the batch is split over a mapped axis, `latents` is still the global batch; a
+    value may be this device's part of it if its mean over the devices is the whole.
     """
 
     init: Callable[..., tuple[Params, Carry]]
@@ -125,11 +158,13 @@ class Term(NamedTuple):
 class Objective(NamedTuple):
     """A scalar loss over one mini-batch, and what is learned by minimising it.
 
-    init(key, images) -> (params, carry)
-    loss(params, carry, images, key, step) -> (loss, (carry, metrics))
+    init(key) -> (params, carry)
+    loss(params, carry, batch, key, step) -> (loss, (carry, metrics))
     encode(params, carry, images, step) -> Posterior [K, B, D], in evaluation mode
-    decode(params, z [N, D], layer [N]) -> logits [N, H, W, C]
+    logits(params, z [N, D], layer [N]) -> logits [N, H, W, C]
+    error(logits, images) -> [N], the reconstruction error that evaluation reports, nats
     trainable(params, step) -> prefix pytree of 0/1 with one entry a player, see `Model`
+    needs: the keys of a batch that `loss` reads
 
     The players are the entries of `params`. One gradient of `loss` serves all; a player whose
     aim is not the reported loss reports its own as the metric "player/loss".
@@ -138,34 +173,36 @@ class Objective(NamedTuple):
     init: Callable[..., tuple[Params, Carry]]
     loss: Callable[..., tuple[Array, tuple[Carry, Metrics]]]
     encode: Callable[..., Posterior]
-    decode: Callable[..., Array]
+    logits: Callable[..., Array]
+    error: Callable[[Array, Array], Array]
     trainable: Callable[[Params, Array], Any] = lambda params, step: dict.fromkeys(params, 1.0)
+    needs: tuple[str, ...] = ("image",)
 
 
 class Shard(NamedTuple):
-    """Which part of the global batch this device computes (index may be traced)."""
+    """Which part of the global batch this device computes (`position` may be traced)."""
 
-    index: Array | int = 0  # type: ignore[assignment]  # hides the tuple method
-    count: int = 1  # type: ignore[assignment]
+    position: Array | int = 0
+    parts: int = 1
 
 
 class Source(NamedTuple):
     """Mini-batches as a pure function of (arrays, key, step).
 
     arrays: pytree of device arrays, passed to the compiled step as arguments
-    take(arrays, key, step, shard) -> images [B / shard.count, H, W, C] in [0, 1]
+    take(arrays, key, step, shard) -> batch, a dict with at least "image"
+        [B / shard.parts, H, W, C] in [0, 1]; `key` is that of the run's data stream
     size: number of distinct images
-    streaming: arrays hold a chunk of host batches, refilled by the loop from
-        host_batches(step, count) -> arrays of the `count` steps from `step` on, this
-        process's rows: [count, B / processes, H, W, C]; the batch of step t at t % count
+    host_batches: None where `arrays` holds all there is. Else `arrays` is None, and the loop
+        hands over a chunk at a time, host_batches(step, count) -> the batches of `count` steps
+        from `step` on, this process's rows: leaves [count, B / processes, ...], the batch of
+        step t at t % count
     """
 
     arrays: Any
-    take: Callable[..., Array]
+    take: Callable[..., Batch]
     size: int
     batch_size: int
-    image_shape: tuple[int, int, int]
-    streaming: bool = False
     host_batches: Callable[[int, int], Any] | None = None
 
 
@@ -173,7 +210,7 @@ class FactorGrid(NamedTuple):
     """The ground truth of a data set: a full grid of discrete generative factors.
 
     names: one for each factor
-    sizes: number of values of each factor; row-major index, last factor fastest
+    sizes: number of values of each factor; row-major number, last factor fastest
     """
 
     names: tuple[str, ...]
@@ -181,20 +218,29 @@ class FactorGrid(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """A data set with ground truth.
+    """Images, with ground truth or without.
 
-    observe(arrays, factors [N, F] int32) -> images [N, H, W, C] float32 in [0, 1],
-        pure, to be called inside jit
+    A point stands for an image: its factors, int32 [N, F], where the data set has a grid, else
+    its number, int32 [N].
+
+    image_shape: (H, W, C)
+    size: number of images
     identity: what makes this data set this one (name, factors, hash); JSON-able,
         written into every checkpoint and every row of results
-    draw(arrays, key, n) -> factors [n, F] int32: the training distribution, for
-        correlated or held-out factors; None where it is uniform over the grid
+    arrays, observe: observe(arrays, points) -> images [N, H, W, C] float32 in [0, 1], pure, to
+        be called inside jit; None for a data set that does not fit on a device
+    read: read(number) -> uint8 [H, W, C] on the host, from several threads, for those
+    grid: the factors, None without
+    draw(arrays, key, n) -> points: the training distribution, for correlated or held-out
+        factors; None where it is uniform over the images
     """
 
     name: str
-    grid: FactorGrid
     image_shape: tuple[int, int, int]
-    arrays: Any
-    observe: Callable[[Any, Array], Array]
+    size: int
     identity: Mapping[str, Any]
+    arrays: Any = None
+    observe: Callable[[Any, Array], Array] | None = None
+    read: Callable[[int], Any] | None = None
+    grid: FactorGrid | None = None
     draw: Callable[[Any, Array, int], Array] | None = None
