@@ -1,20 +1,38 @@
-"""Data sets with ground truth, observed on the device."""
+"""Data sets, with ground truth or without, and the sources that make batches of them.
+
+A loader is any callable `loader(request) -> Dataset`, and a source any callable
+`source(dataset, batch_size, *, options) -> Source`.
+"""
 
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from devae_jax.data import dsprites_regen, ondevice, real, shapes3d_like, toy, variants
-from devae_jax.names import unknown
-from devae_jax.types import Dataset
+from devae_jax.data import (
+    arrays,
+    dsprites_regen,
+    ondevice,
+    pairs,
+    pictures,
+    real,
+    shapes3d_like,
+    stream,
+    toy,
+    variants,
+)
+from devae_jax.data.images import images_of, points_of
+from devae_jax.data.request import Request
+from devae_jax.names import lookup
+from devae_jax.types import Dataset, Source
+
+Loader = Callable[[Request], Dataset]
 
 
-def _then(variant: Callable[..., Dataset], load: Callable[..., Dataset]) -> Callable[..., Dataset]:
-    return lambda **options: variant(load(**options))
+def _then(variant: Callable[..., Dataset], loader: Loader) -> Loader:
+    return lambda request: variant(loader(request))
 
 
-_DSPRITES: dict[str, Callable[..., Dataset]] = {
+_DSPRITES: dict[str, Loader] = {
     "dsprites": functools.partial(real.load, "dsprites"),
     "dsprites_regen": dsprites_regen.load,
 }
@@ -23,7 +41,7 @@ _VARIANTS: dict[str, Callable[..., Dataset]] = {
     "color": variants.colour,
     "noisy": variants.noisy,
 }
-DATASETS: dict[str, Callable[..., Dataset]] = {
+DATASETS: dict[str, Loader] = {
     **_DSPRITES,
     **{
         f"{name}_{suffix}": _then(variant, loader)
@@ -34,43 +52,39 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "shapes3d_like": shapes3d_like.load,
     "toy": toy.load,
     "toy_rgb": functools.partial(toy.load, channels=3),
+    "arrays": arrays.load,
+    "folder": pictures.folder,
+    "records": pictures.records,
+}
+SOURCES: dict[str, Callable[..., Source]] = {
+    "ondevice": ondevice.source,
+    "pairs": pairs.source,
+    "stream": stream.source,
 }
 
 
 def load(
-    name: str,
+    name: str | Loader,
+    request: Request = Request(),  # noqa: B008
     *,
-    data_dir: str | os.PathLike | None = None,
-    factors: Mapping[str, Sequence[int]] | None = None,
-    image_size: int | None = None,
     correlated: Mapping[str, Any] | None = None,
     held_out: Mapping[str, Sequence[int]] | None = None,
-    progress: bool = True,
 ) -> Dataset:
-    """The data set called `name`.
+    """The data set called `name`, or that of the user's own loader.
 
-    data_dir: where tables are cached; default devae_jax in the user's cache
-    factors: keep only these values, {"shape": [0], "scale": [2, 3]}; a factor left
-        with one value is no longer a factor
-    image_size: block means of the native images, in pixels; default native
     correlated, held_out: what training draws, see `variants`: {"first": "scale",
         "second": "x_position", "sigma": 0.2}, or {"shape": [0], "scale": [1]}; values
-        count from 0 in what `factors` kept
-    Raises ValueError for an unknown name, factor, value or size, and when a real
-    data set was not prepared.
+        count from 0 in what `request.factors` kept
+    Raises ValueError for an unknown name, factor, value or size, for an option that the
+    data set has no use for, and when its files are missing or damaged.
     """
-    if name not in DATASETS:
-        raise unknown("data.name", name, DATASETS)
     if correlated and held_out:
         raise ValueError("got both correlated and held_out, expected one; remove one")
-    dataset = DATASETS[name](
-        data_dir=data_dir, factors=factors, image_size=image_size, progress=progress
-    )
+    loader = lookup(DATASETS, name, "data.name") if isinstance(name, str) else name
+    dataset = loader(request)
     if correlated:
         return variants.correlated(dataset, **correlated)
     return variants.hold_out(dataset, held_out) if held_out else dataset
 
 
-source = ondevice.source
-
-__all__ = ["DATASETS", "load", "source"]
+__all__ = ["DATASETS", "SOURCES", "Loader", "Request", "images_of", "load", "points_of"]

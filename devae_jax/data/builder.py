@@ -19,6 +19,8 @@ from PIL import Image
 
 from devae_jax.data import dsprites_regen, shapes3d_like
 from devae_jax.data import factors as fg
+from devae_jax.data.images import points_of
+from devae_jax.data.request import Request
 from devae_jax.names import unknown
 
 CHUNK = 2048  # images rendered at a time
@@ -41,7 +43,7 @@ class Rendered(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
         *,
         data_dir: str | os.PathLike | None = None,
         factors: Mapping[str, Sequence[int]] | None = None,
-        cache_dir: str | os.PathLike | None = None,
+        cache_dir: str | os.PathLike = "",
     ):
         """data_dir: where tfds keeps its data sets; cache_dir: where `load` keeps tables.
 
@@ -51,7 +53,7 @@ class Rendered(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
             raise unknown("rendered data set", name, MODULES)
         self.name = name
         self._kept = fg.subset(MODULES[name].GRID, factors)
-        self._dataset = MODULES[name].load(data_dir=cache_dir, factors=factors)
+        self._dataset = MODULES[name].load(Request(data_dir=cache_dir, factors=factors))
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -75,10 +77,10 @@ class Rendered(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
 
         @jax.jit
         def observe(arrays: Any, index: jax.Array) -> jax.Array:
-            images = dataset.observe(arrays, fg.from_index(dataset.grid, index))
+            images = dataset.observe(arrays, points_of(dataset, index))
             return jnp.round(images * white).astype(jnp.uint8)
 
-        count, sizes = fg.num_images(dataset.grid), tuple(map(len, kept.values))
+        count, sizes = dataset.size, tuple(map(len, kept.values))
         for start in range(0, count, CHUNK):
             index = np.arange(start, min(start + CHUNK, count))
             images = np.asarray(observe(dataset.arrays, index))

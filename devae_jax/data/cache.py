@@ -22,9 +22,9 @@ class DamagedError(ValueError):
     """A file that is not what was written."""
 
 
-def folder(data_dir: str | os.PathLike | None = None) -> Path:
+def folder(data_dir: str | os.PathLike = "") -> Path:
     """`data_dir`, or devae_jax in the user's cache ($XDG_CACHE_HOME, else ~/.cache)."""
-    if data_dir is not None:
+    if data_dir:
         return Path(data_dir).expanduser()
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "devae_jax"

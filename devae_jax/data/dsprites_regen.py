@@ -8,13 +8,13 @@ https://github.com/google-deepmind/dsprites-dataset).
 
 import functools
 import itertools
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from devae_jax.data import cache, table
 from devae_jax.data import factors as fg
+from devae_jax.data.request import Request, refuse
 from devae_jax.types import Dataset, FactorGrid
 
 GRID = FactorGrid(
@@ -34,32 +34,28 @@ UNIT = 0.15 * SIZE  # px, half the side of the largest square
 SUBPIXEL = 256
 
 
-def load(
-    *,
-    data_dir: str | os.PathLike | None = None,
-    factors: Mapping[str, Sequence[int]] | None = None,
-    image_size: int | None = None,
-    progress: bool = True,
-) -> Dataset:
+def load(request: Request) -> Dataset:
     """Shapes square, ellipse, heart at 6 scales, 40 orientations, 32 x 32 positions.
 
     The whole grid (377 MB, bit-packed) is drawn once and cached; a subset is drawn
     directly. Images [64, 64, 1] of {0, 1}. Raises ValueError for an unknown factor,
     value or image size.
     """
-    kept = fg.subset(GRID, factors)
-    draw = functools.partial(render, kept.values, progress=progress)
+    refuse(request, "dsprites_regen", "path", "channels")
+    kept = fg.subset(GRID, request.factors)
+    draw = functools.partial(render, kept.values, progress=request.progress)
     if kept.restricted:
         rows = draw()
         sha256 = cache.sha256(rows)
     else:
-        rows, sha256 = cache.table(cache.folder(data_dir) / "dsprites_regen.npy", draw)
+        rows, sha256 = cache.table(cache.folder(request.data_dir) / "dsprites_regen.npy", draw)
         if sha256 != SHA256:
             raise ValueError(
                 f"got a dsprites_regen table of sha256 {sha256}, expected {SHA256}; "
                 "remove the cached file, and report this if it persists"
             )
-    return table.dataset("dsprites_regen", kept, rows, sha256, (SIZE, SIZE, 1), image_size)
+    shape = (SIZE, SIZE, 1)
+    return table.dataset("dsprites_regen", kept, rows, sha256, shape, request.image_size)
 
 
 def render(values: Sequence[np.ndarray], *, progress: bool = False) -> np.ndarray:

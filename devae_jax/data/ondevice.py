@@ -1,7 +1,7 @@
 """Training batches drawn on the device, as a pure function of (key, step).
 
-Factors are drawn for the global batch, which costs a few integers, and only this
-shard's rows are turned into images: every device count sees the same batches.
+Points are drawn for the global batch, which costs a few integers, and this shard's rows
+are turned into images: every device count sees the same batches.
 """
 
 import math
@@ -9,72 +9,48 @@ import math
 import jax
 import jax.numpy as jnp
 
-from devae_jax.data import factors as fg
+from devae_jax.data.batches import check_size, draw_points, local_rows, observer
+from devae_jax.data.images import points_of
 from devae_jax.names import unknown
-from devae_jax.types import Array, Dataset, Shard, Source
+from devae_jax.types import Array, Batch, Dataset, Shard, Source
 
 ROUNDS = 6  # of the Feistel network below; 4 already mix well
 
 
-def source(dataset: Dataset, batch_size: int, sampling: str = "replacement") -> Source:
-    """Mini-batches of a data set.
+def source(dataset: Dataset, batch_size: int, *, sampling: str = "replacement") -> Source:
+    """Batches {"image"} of a data set whose images are made on the device.
 
     sampling: "replacement" draws every batch afresh from the training distribution;
         "epoch" visits the images in a new random order each epoch, without
-        repetition (the last num_images % batch_size of an order are skipped).
-    `take(arrays, key, step, shard)` wants the key of the run's data stream, the same
-    at every step, and gives float32 [batch_size / shard.count, H, W, C] in [0, 1].
-    Raises ValueError if the batch is larger than the data or `sampling` is unknown.
+        repetition (the last size % batch_size of an order are skipped).
+    Raises ValueError if the images are read on the host, if the batch is larger than
+    the data, or if `sampling` is unknown or does not fit the training distribution.
     """
-    grid, size = dataset.grid, fg.num_images(dataset.grid)
-    if not 1 <= batch_size <= size:
-        raise ValueError(
-            f"got batch_size={batch_size}, expected 1 to {size}, the number of images of "
-            f"{dataset.name!r}; fix batch_size or keep more factor values"
-        )
+    observe = observer(dataset, "ondevice")
+    check_size(dataset, batch_size)
 
-    def replacement(arrays, key, step) -> Array:
-        key = jax.random.fold_in(key, step)
-        if dataset.draw is not None:
-            return dataset.draw(arrays, key, batch_size)
-        return fg.sample(grid, key, batch_size)
+    def replacement(arrays, key: Array, step: Array) -> Array:
+        return draw_points(dataset, arrays, jax.random.fold_in(key, step), batch_size)
 
-    def epoch(arrays, key, step) -> Array:
-        epoch, place = jnp.divmod(jnp.asarray(step, jnp.int32), size // batch_size)
+    def epoch(arrays, key: Array, step: Array) -> Array:
+        epoch, place = jnp.divmod(jnp.asarray(step, jnp.int32), dataset.size // batch_size)
         rows = place * batch_size + jnp.arange(batch_size)
-        return fg.from_index(grid, permute(jax.random.fold_in(key, epoch), rows, size))
+        return points_of(dataset, permute(jax.random.fold_in(key, epoch), rows, dataset.size))
 
     samplers = {"replacement": replacement, "epoch": epoch}
     if sampling not in samplers:
-        raise unknown("sampling", sampling, samplers)
+        raise unknown("data.source.sampling", sampling, samplers)
     if sampling == "epoch" and dataset.draw is not None:
         raise ValueError(
-            f"got sampling='epoch' for {dataset.name!r}, whose training distribution is not "
-            "uniform over the grid; use sampling='replacement'"
+            f"got data.source.sampling='epoch' for {dataset.name!r}, whose training distribution "
+            "is not uniform over the images, expected 'replacement'; fix data.source.sampling"
         )
 
-    def take(arrays, key: Array, step: Array, shard: Shard = Shard()) -> Array:  # noqa: B008
-        rows = samplers[sampling](arrays, key, step)
-        return dataset.observe(arrays, local_rows(rows, shard))
+    def take(arrays, key: Array, step: Array, shard: Shard = Shard()) -> Batch:  # noqa: B008
+        points = samplers[sampling](arrays, key, step)
+        return {"image": observe(arrays, local_rows(points, shard))}
 
-    return Source(
-        arrays=dataset.arrays,
-        take=take,
-        size=size,
-        batch_size=batch_size,
-        image_shape=dataset.image_shape,
-    )
-
-
-def local_rows(rows: Array, shard: Shard) -> Array:
-    """This shard's part of [B, ...]. Raises ValueError if the shards do not divide B."""
-    if rows.shape[0] % shard.count:
-        raise ValueError(
-            f"got batch_size={rows.shape[0]} on {shard.count} devices, expected a multiple; "
-            "fix batch_size"
-        )
-    n = rows.shape[0] // shard.count
-    return jax.lax.dynamic_slice_in_dim(rows, shard.index * n, n)
+    return Source(arrays=dataset.arrays, take=take, size=dataset.size, batch_size=batch_size)
 
 
 def permute(key: Array, index: Array, n: int) -> Array:

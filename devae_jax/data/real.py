@@ -8,7 +8,7 @@ dSprites: Matthey et al. 2017, zlib/libpng licence. Shapes3D: Burgess & Kim 2018
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from devae_jax.data import cache, dsprites_regen, shapes3d_like, table
 from devae_jax.data import factors as fg
+from devae_jax.data.request import Request, refuse
 from devae_jax.types import Dataset, FactorGrid
 
 CHUNK = 4096  # images read at a time
@@ -73,21 +74,14 @@ class Raw(NamedTuple):
     images: Callable[[int, int], np.ndarray]
 
 
-def load(
-    name: str,
-    *,
-    data_dir: str | os.PathLike | None = None,
-    factors: Mapping[str, Sequence[int]] | None = None,
-    image_size: int | None = None,
-    progress: bool = True,
-) -> Dataset:
+def load(name: str, request: Request) -> Dataset:
     """A real data set that was prepared before: "dsprites" or "shapes3d".
 
     Raises ValueError if it was not, if its table is damaged, and for an unknown
     factor, value or image size.
     """
-    del progress
-    kind, path = KINDS[name], _path(name, data_dir)
+    refuse(request, name, "path", "channels")
+    kind, path = KINDS[name], _path(name, request.data_dir)
     if not path.exists():
         substitute = {"dsprites": "dsprites_regen", "shapes3d": "shapes3d_like"}[name]
         raise ValueError(
@@ -98,16 +92,16 @@ def load(
         rows, sha256 = cache.read(path)
     except cache.DamagedError as error:
         raise ValueError(f"{error}; run `{COMMAND}` again") from error
-    kept = fg.subset(FactorGrid(kind.grid.names, rows.shape[:-1]), factors)
+    kept = fg.subset(FactorGrid(kind.grid.names, rows.shape[:-1]), request.factors)
     chosen = rows[np.ix_(*kept.values)] if kept.restricted else rows
     chosen = chosen.reshape(-1, rows.shape[-1])
-    return table.dataset(name, kept, chosen, sha256, kind.image_shape, image_size)
+    return table.dataset(name, kept, chosen, sha256, kind.image_shape, request.image_size)
 
 
 def prepare(
     raw: Raw,
     *,
-    data_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike = "",
     any_grid: bool = False,
     progress: bool = True,
 ) -> Path:
@@ -134,7 +128,7 @@ def prepare(
     return path
 
 
-def _path(name: str, data_dir: str | os.PathLike | None) -> Path:
+def _path(name: str, data_dir: str | os.PathLike) -> Path:
     return cache.folder(data_dir) / f"{name}.npy"
 
 

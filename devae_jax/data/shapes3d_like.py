@@ -9,8 +9,6 @@ pixel, and 480 geometries serve all 480,000 images.
 import colorsys
 import functools
 import itertools
-import os
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,6 +16,7 @@ import numpy as np
 
 from devae_jax.data import cache, raycast, table
 from devae_jax.data import factors as fg
+from devae_jax.data.request import Request, refuse
 from devae_jax.types import Array, Dataset, FactorGrid
 
 GRID = FactorGrid(
@@ -98,23 +97,18 @@ def compose(weights: Array, floor: Array, wall: Array, obj: Array) -> Array:
     return jnp.clip(functools.reduce(jnp.add, layers), 0, 1)
 
 
-def load(
-    *,
-    data_dir: str | os.PathLike | None = None,
-    factors: Mapping[str, Sequence[int]] | None = None,
-    image_size: int | None = None,
-    progress: bool = True,
-) -> Dataset:
+def load(request: Request) -> Dataset:
     """Ten hues each of floor, wall and object, 8 scales, 4 shapes, 15 camera angles.
 
     The geometries (20 MB) are cast once and cached. Images [64, 64, 3]. Raises
     ValueError for an unknown factor, value or image size.
     """
-    kept = fg.subset(GRID, factors)
-    shape = table.resized((SIZE, SIZE, 3), image_size)
+    refuse(request, "shapes3d_like", "path", "channels")
+    kept = fg.subset(GRID, request.factors)
+    shape = table.resized((SIZE, SIZE, 3), request.image_size)
     geometry = FactorGrid(GRID.names[3:], GRID.sizes[3:])
-    draw = functools.partial(render, progress=progress)
-    weights, sha256 = cache.table(cache.folder(data_dir) / "shapes3d_like.npy", draw)
+    draw = functools.partial(render, progress=request.progress)
+    weights, sha256 = cache.table(cache.folder(request.data_dir) / "shapes3d_like.npy", draw)
     colours = jnp.asarray(COLOURS, jnp.float32)
 
     def observe(arrays: Any, factors: Array) -> Array:
@@ -125,9 +119,10 @@ def load(
 
     return Dataset(
         name="shapes3d_like",
-        grid=kept.grid,
         image_shape=shape,
+        size=fg.num_images(kept.grid),
+        identity=table.identity("shapes3d_like", kept, shape, sha256),
         arrays=jnp.asarray(weights),
         observe=observe,
-        identity=table.identity("shapes3d_like", kept, shape, sha256),
+        grid=kept.grid,
     )

@@ -1,12 +1,14 @@
 """Data sets stored as one row a grid point, looked up on the device."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from devae_jax.data import factors as fg
+from devae_jax.data.images import scaled
 from devae_jax.types import Array, Dataset
 
 
@@ -24,26 +26,35 @@ def dataset(
     memory; rows of H * W * C bytes are intensities 0..255.
     `image_size` smaller than H averages blocks of pixels, exactly.
     """
-    height, width, channels = image_shape
-    packed = rows[0].size * 8 == height * width
     shape = resized(image_shape, image_size)
+    packed = rows[0].size * 8 == image_shape[0] * image_shape[1]
+    look_up = lookup(image_shape, shape, packed=packed)
+    return Dataset(
+        name=name,
+        image_shape=shape,
+        size=len(rows),
+        identity=identity(name, kept, shape, sha256),
+        arrays=jnp.asarray(rows.reshape(len(rows), -1)),
+        observe=lambda arrays, factors: look_up(arrays, fg.to_index(kept.grid, factors)),
+        grid=kept.grid,
+    )
 
-    def observe(arrays: Any, factors: Array) -> Array:
-        found = arrays[fg.to_index(kept.grid, factors)]
+
+def lookup(
+    native: tuple[int, int, int], shape: tuple[int, int, int], *, packed: bool = False
+) -> Callable[[Array, Array], Array]:
+    """(rows uint8 [N, ...], numbers int32 [B]) -> images [B, *shape] in [0, 1], from `native`."""
+    height, width, channels = native
+
+    def look_up(rows: Array, numbers: Array) -> Array:
+        found = rows[numbers]
         if packed:
             images = unpack(found, height, block=min(8, height // shape[0]))
         else:
-            images = found.reshape(-1, height, width, channels).astype(jnp.float32) / 255
+            images = scaled(found.reshape(-1, height, width, channels))
         return block_mean(images, shape[0])
 
-    return Dataset(
-        name=name,
-        grid=kept.grid,
-        image_shape=shape,
-        arrays=jnp.asarray(rows.reshape(len(rows), -1)),
-        observe=observe,
-        identity=identity(name, kept, shape, sha256),
-    )
+    return look_up
 
 
 def identity(

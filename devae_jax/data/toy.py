@@ -1,36 +1,29 @@
 """A tiny data set for tests and first steps: one bright rectangle, drawn by formula."""
 
-import os
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
 from devae_jax.data import factors as fg
 from devae_jax.data import table
+from devae_jax.data.request import Request, refuse
 from devae_jax.types import Array, Dataset, FactorGrid
 
 GRID = FactorGrid(names=("shape", "scale", "x_position", "y_position"), sizes=(2, 3, 8, 8))
 
 
-def load(
-    *,
-    data_dir: str | os.PathLike | None = None,
-    factors: Mapping[str, Sequence[int]] | None = None,
-    image_size: int | None = None,
-    progress: bool = True,
-    channels: int = 1,
-) -> Dataset:
+def load(request: Request, *, channels: int = 1) -> Dataset:
     """Squares and wide rectangles of 3 sizes at 8 x 8 places: 384 images, nothing stored.
 
     Images [image_size, image_size, channels], 16 pixels wide unless told otherwise.
     Raises ValueError for an unknown factor or value.
     """
-    del data_dir, progress
-    kept = fg.subset(GRID, factors)
-    size = 16 if image_size is None else image_size
+    name = "toy" if channels == 1 else "toy_rgb"
+    refuse(request, name, "path", "channels")
+    kept = fg.subset(GRID, request.factors)
+    size = 16 if request.image_size is None else request.image_size
     if size < 1:
-        raise ValueError(f"got image_size={image_size}, expected 1 or more")
+        raise ValueError(f"got data.image_size={size}, expected 1 pixel or more; fix it")
     centres = (jnp.arange(size, dtype=jnp.float32) + 0.5) / size
 
     def inside(centre: Array, half: Array) -> Array:
@@ -46,13 +39,13 @@ def load(
         images = down[:, :, None, None] * across[:, None, :, None]
         return jnp.tile(images, (1, 1, 1, channels))
 
-    name = "toy" if channels == 1 else "toy_rgb"
     shape = (size, size, channels)
     return Dataset(
         name=name,
-        grid=kept.grid,
         image_shape=shape,
+        size=fg.num_images(kept.grid),
+        identity=table.identity(name, kept, shape, sha256=""),
         arrays=(),
         observe=observe,
-        identity=table.identity(name, kept, shape, sha256=""),
+        grid=kept.grid,
     )

@@ -14,6 +14,8 @@ import numpy as np
 
 from devae_jax import rng
 from devae_jax.data import factors as fg
+from devae_jax.data.batches import grid_of
+from devae_jax.data.images import numbers_of
 from devae_jax.data.ondevice import mix
 from devae_jax.types import Array, Dataset, FactorGrid
 
@@ -24,17 +26,20 @@ def hide(dataset: Dataset, factor: str, *, seed: int = 0) -> Dataset:
     `hide(dsprites, "shape")` is the noshape variant of Locatello et al. 2019.
     Raises ValueError for an unknown factor, or if no other is left.
     """
-    grid, column = dataset.grid, fg.factor_number(dataset.grid, factor)
-    if len(grid.names) == 1:
+    whole = grid_of(dataset, f"the factor {factor!r} to hide")
+    column = fg.factor_number(whole, factor)
+    if len(whole.names) == 1:
         raise ValueError(f"got factor {factor!r} to hide, expected another one to be left")
-    left = FactorGrid(*(tuple(np.delete(field, column).tolist()) for field in grid))
+    left = FactorGrid(*(tuple(np.delete(field, column).tolist()) for field in whole))
+    observe_whole = _observer(dataset)
 
     def observe(arrays: Any, factors: Array) -> Array:
-        draw = lambda key: jax.random.randint(key, (), 0, grid.sizes[column])  # noqa: E731
-        hidden = jax.vmap(draw)(_image_keys(left, factors, seed, "hidden factor"))
-        return dataset.observe(arrays, jnp.insert(factors, column, hidden, axis=1))
+        draw = lambda key: jax.random.randint(key, (), 0, whole.sizes[column])  # noqa: E731
+        hidden = jax.vmap(draw)(_image_keys(fg.to_index(left, factors), seed, "hidden factor"))
+        return observe_whole(arrays, jnp.insert(factors, column, hidden, axis=1))
 
-    return _variant(dataset, f"no{factor}", seed)._replace(grid=left, observe=observe)
+    variant = _variant(dataset, f"no{factor}", seed)
+    return variant._replace(grid=left, size=fg.num_images(left), observe=observe)
 
 
 def colour(dataset: Dataset, *, seed: int = 0) -> Dataset:
@@ -95,13 +100,14 @@ def correlated(dataset: Dataset, first: str, second: str, sigma: float) -> Datas
     grid, for evaluation, whole
     Raises ValueError for unknown or equal factors, or sigma not positive.
     """
-    columns = [fg.factor_number(dataset.grid, name) for name in (first, second)]
+    grid = grid_of(dataset, "data.correlated")
+    columns = [fg.factor_number(grid, name) for name in (first, second)]
     if first == second or not sigma > 0:
         raise ValueError(
             f"got factors {first!r}, {second!r} and sigma={sigma}, expected two factors and "
             "sigma > 0"
         )
-    sizes = [dataset.grid.sizes[c] for c in columns]
+    sizes = [grid.sizes[c] for c in columns]
     a, b = (np.linspace(0, 1, size) for size in sizes)
     logits = jnp.asarray(-((a[:, None] - b) ** 2) / (2 * sigma**2), jnp.float32).reshape(-1)
 
@@ -109,11 +115,7 @@ def correlated(dataset: Dataset, first: str, second: str, sigma: float) -> Datas
         del arrays
         others, pair = jax.random.split(key)
         values = jnp.divmod(jax.random.categorical(pair, logits, shape=(n,)), sizes[1])
-        return (
-            fg.sample(dataset.grid, others, n)
-            .at[:, jnp.asarray(columns)]
-            .set(jnp.stack(values, -1))
-        )
+        return fg.sample(grid, others, n).at[:, jnp.asarray(columns)].set(jnp.stack(values, -1))
 
     note = {"correlated": [first, second, float(sigma)]}
     return dataset._replace(draw=draw, identity={**dataset.identity, **note})
@@ -126,8 +128,9 @@ def hold_out(dataset: Dataset, factors: Mapping[str, Sequence[int]]) -> Dataset:
     not squares at these positions. The grid, for evaluation, stays whole.
     Raises ValueError for an unknown factor or value, or if nothing is left to train on.
     """
-    out = np.zeros(dataset.grid.sizes, bool)
-    out[np.ix_(*fg.select(dataset.grid, factors))] = True
+    grid, observe = grid_of(dataset, "data.held_out"), _observer(dataset)
+    out = np.zeros(grid.sizes, bool)
+    out[np.ix_(*fg.select(grid, factors))] = True
     if out.all():
         raise ValueError(
             f"got held-out values {dict(factors)}, expected some images left to train on; "
@@ -137,12 +140,12 @@ def hold_out(dataset: Dataset, factors: Mapping[str, Sequence[int]]) -> Dataset:
 
     def draw(arrays: Any, key: Array, n: int) -> Array:
         _, kept = arrays
-        return fg.from_index(dataset.grid, jax.random.choice(key, kept, (n,)))
+        return fg.from_index(grid, jax.random.choice(key, kept, (n,)))
 
     note = {"held_out": {name: sorted(values) for name, values in factors.items()}}
     return dataset._replace(
         arrays=(dataset.arrays, rows),
-        observe=lambda arrays, factors: dataset.observe(arrays[0], factors),
+        observe=lambda arrays, factors: observe(arrays[0], factors),
         draw=draw,
         identity={**dataset.identity, **note},
     )
@@ -158,9 +161,11 @@ def _painted(
             "use a dSprites data set"
         )
 
-    def observe(arrays: Any, factors: Array) -> Array:
-        keys = _image_keys(dataset.grid, factors, seed, suffix)
-        return jax.vmap(paint)(keys, dataset.observe(arrays, factors))
+    observe_grey = _observer(dataset)
+
+    def observe(arrays: Any, points: Array) -> Array:
+        keys = _image_keys(numbers_of(dataset, points), seed, suffix)
+        return jax.vmap(paint)(keys, observe_grey(arrays, points))
 
     shape = (*dataset.image_shape[:2], 3)
     variant = _variant(dataset, suffix, seed)
@@ -168,9 +173,18 @@ def _painted(
     return variant._replace(image_shape=shape, observe=observe, identity=identity)
 
 
-def _image_keys(grid: FactorGrid, factors: Array, seed: int, name: str) -> Array:
+def _observer(dataset: Dataset) -> Callable[..., Array]:
+    if dataset.observe is None:
+        raise ValueError(
+            f"got {dataset.name!r}, whose images are read on the host, expected images made on "
+            "the device; take another data set"
+        )
+    return dataset.observe
+
+
+def _image_keys(numbers: Array, seed: int, name: str) -> Array:
     key = rng.stream(rng.seed(seed), name)
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(fg.to_index(grid, factors))
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
 
 
 def _variant(dataset: Dataset, suffix: str, seed: int) -> Dataset:

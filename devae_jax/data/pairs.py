@@ -1,0 +1,62 @@
+"""Pairs of images that share most factors: weak supervision, drawn on the device.
+
+Locatello et al., "Weakly-supervised disentanglement without compromises", arXiv:2002.02886.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from devae_jax import rng
+from devae_jax.data import factors as fg
+from devae_jax.data.batches import check_size, draw_points, grid_of, local_rows, observer
+from devae_jax.names import lookup
+from devae_jax.types import Array, Batch, Dataset, Shard, Source
+
+CHANGED: dict[str, Callable[[Array, tuple[int, int]], Array]] = {
+    "one": lambda key, shape: jnp.ones((shape[0],), jnp.int32),
+    "any": lambda key, shape: jax.random.randint(key, (shape[0],), 1, shape[1]),
+}
+
+
+def source(dataset: Dataset, batch_size: int, *, changed: str = "one") -> Source:
+    """Batches {"image", "pair" [B, H, W, C], "shared" bool [B, F]} of `batch_size` pairs.
+
+    "image" is drawn from the training distribution, as "ondevice" with replacement draws
+    it. "pair" shares all of its factors but k, chosen at random and drawn anew uniformly,
+    so that they may come out the same; "shared" is True where a factor was not drawn anew.
+    changed: "one" for k = 1, "any" for a k of each pair, uniform in 1 .. F - 1.
+    Raises ValueError for images read on the host, a data set without factors, with one
+    factor or with held-out images, a batch larger than the data, or an unknown `changed`.
+    """
+    grid = grid_of(dataset, "data.source.kind='pairs'")
+    observe = observer(dataset, "pairs")
+    check_size(dataset, batch_size)
+    number = lookup(CHANGED, changed, "data.source.changed")
+    shape = (batch_size, len(grid.names))
+    if shape[1] < 2:
+        raise ValueError(
+            f"got data.source.kind='pairs' for {dataset.name!r} with the factor {grid.names[0]!r} "
+            "alone, expected two factors or more; keep more in data.factors"
+        )
+    if "held_out" in dataset.identity:
+        raise ValueError(
+            "got data.source.kind='pairs' with data.held_out, whose images a factor drawn anew "
+            "would bring back, expected one of the two; remove one"
+        )
+
+    def take(arrays, key: Array, step: Array, shard: Shard = Shard()) -> Batch:  # noqa: B008
+        first = draw_points(dataset, arrays, jax.random.fold_in(key, step), batch_size)
+        anew = fg.sample(grid, rng.stream(key, "pair", step), batch_size)
+        order, count = jax.random.split(rng.stream(key, "changed", step))
+        rank = jax.random.uniform(order, shape).argsort(axis=1)  # a random order of the factors
+        shared = rank >= number(count, shape)[:, None]
+        second = jnp.where(shared, first, anew)
+        return {
+            "image": observe(arrays, local_rows(first, shard)),
+            "pair": observe(arrays, local_rows(second, shard)),
+            "shared": local_rows(shared, shard),
+        }
+
+    return Source(arrays=dataset.arrays, take=take, size=dataset.size, batch_size=batch_size)
