@@ -8,7 +8,7 @@ Published: gamma = 1000, C from 0 to 25 nats over 100,000 steps.
 Variants: shapes3d, cpu, quickstart, toy.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

@@ -2,6 +2,9 @@
 
 A method's config changes what differs. On the command line any key can be set:
 `--config.batch_size=64`, `--config.objective.terms.kl.betas="(1.0, 10.0, 40.0)"`.
+
+Where a `name` or `kind` chooses something, code of your own can stand: the function itself, or
+where it is, "package.module:function" or "path/to/file.py:function".
 """
 
 from ml_collections import ConfigDict
@@ -22,8 +25,13 @@ def get_config() -> ConfigDict:
                 "correlated": ConfigDict(),  # {"first": "scale", "second": "shape", "sigma": 0.2}
                 "held_out": ConfigDict(),  # never in training, {"shape": (0,), "scale": (1,)}
                 "image_size": 64,
-                "sampling": "replacement",  # or "epoch"
+                "path": "",  # of the user's own images: name = "folder" or "arrays"
+                "channels": placeholder(int),  # of such images, 1 or 3; unset: as they are
                 "data_dir": "",  # cache of rendered tables; empty: the user's cache folder
+                "source": {
+                    "kind": "ondevice",  # or "pairs" (weak supervision), "stream" (from disk)
+                    "sampling": "replacement",  # or "epoch"
+                },
             },
             "model": {
                 "name": "vae",

@@ -10,7 +10,7 @@ data sets: `paper`, and here for shapes3d too. TC is estimated from the mini-bat
 Variants: stratified, paper, shapes3d, cpu, quickstart, toy.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

@@ -9,7 +9,7 @@ Variants: vae (beta = 1; Kingma & Welling 2014), shapes3d, cpu, quickstart, toy.
 beta = 6 is the setting of the DeVAE paper's comparison.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

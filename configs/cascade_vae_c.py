@@ -8,7 +8,7 @@ The continuous part: beta 1 for released latents, 10 for the rest.
 Variants: shapes3d, cpu, quickstart, toy.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

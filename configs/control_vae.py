@@ -8,7 +8,7 @@ Published for dSprites: the KL target rises from .5 to 18 nats by .15 every 5,00
 takes 600,000; K_p = .01, K_i = .001. Variants: shapes3d, cpu, quickstart, toy.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

@@ -9,7 +9,7 @@ As in the authors' code: five groups of two latents, pressures 70, 30, 15, 1; th
 goes on at the last one. Stages last a fifth of the run. Variants: shapes3d, cpu, quickstart, toy.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):
@@ -20,8 +20,12 @@ def get_config(arg: str = ""):
     config.model.groups = 5
     config.model.group_width = 8  # channels of a sub-encoder's first convolution
     config.model.stage_steps = 60_000.0
-    config.objective.terms = {  # a stage is as long as the model's
-        "kl": {"kind": "deft_pressure", "betas": (70.0, 30.0, 15.0, 1.0)}
+    config.objective.terms = {
+        "kl": {
+            "kind": "deft_pressure",
+            "betas": (70.0, 30.0, 15.0, 1.0),
+            "stage_steps": config.model.get_ref("stage_steps"),  # one number, named twice
+        }
     }
     return variants.apply(config, arg, cpu=cpu, toy=toy, quickstart=quickstart)
 

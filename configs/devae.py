@@ -19,7 +19,7 @@ Published (Table 3, 10 seeds, 300,000 steps): dSprites MIG .35 +- .02, reconstru
 51.99 +- 26.99; Shapes3D MIG .57 +- .01, reconstruction 43.24 +- 11.41.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

@@ -7,7 +7,7 @@ Kumar et al., "Variational inference of disentangled latent concepts", ICLR 2018
 Published: lambda_od = 10, lambda_d = 100. Variants: shapes3d, cpu, quickstart, toy.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

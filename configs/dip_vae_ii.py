@@ -8,7 +8,7 @@ As published: E[diag sigma^2] joins the diagonal only; lambda_od = lambda_d = 10
 Variants: shapes3d, cpu, quickstart, toy.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

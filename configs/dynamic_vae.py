@@ -8,7 +8,7 @@ learning", arXiv:2009.06795.
 K_p = .01, K_i = .001 as in the DeVAE paper. Variants: shapes3d, cpu, quickstart, toy.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

@@ -8,7 +8,7 @@ beta rises from 1 to 150 along an exponential after a warm-up.
 Variants: shapes3d, cpu, quickstart, toy.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

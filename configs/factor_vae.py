@@ -8,7 +8,7 @@ Published: gamma = 35 on dSprites, batch 64, discriminator 6 x 1000 with Adam(.5
 Both players move at the same time. Variants: shapes3d, cpu, quickstart, toy.
 """
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

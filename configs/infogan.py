@@ -10,7 +10,7 @@ Variants: minimax (the original game, non-saturating), shapes3d, cpu, quickstart
 
 from ml_collections.config_dict import placeholder
 
-from configs import base, variants
+from devae_jax.configs import base, variants
 
 
 def get_config(arg: str = ""):

@@ -6,7 +6,7 @@
 to expect, over several seeds. Variants: beta_vae (one latent space at equal steps).
 """
 
-from configs import devae, variants
+from devae_jax.configs import devae, variants
 
 
 def get_config(arg: str = ""):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from devae_jax.names import unknown
+from devae_jax.program.specs import roles
 
 
 def shapes3d(config: ConfigDict) -> None:
@@ -51,12 +52,12 @@ def toy(config: ConfigDict) -> None:
 
 
 def shorten(config: ConfigDict, steps: int) -> None:
-    """Trains for `steps`, every schedule of the method in proportion."""
+    """Trains for `steps`, everything of the method that lasts a while in proportion."""
     ratio, config.steps = steps / config.steps, steps
-    for part in (config.model, *config.objective.terms.values()):
-        for name, value in part.items():
-            if name.endswith("_steps"):
-                part[name] = value * ratio
+    durations = roles(config, "duration")
+    config.update_from_flattened_dict(
+        {path: value * ratio for path, (_, value) in durations.items()}
+    )
 
 
 VARIANTS = {"shapes3d": shapes3d, "cpu": cpu, "quickstart": quickstart, "toy": toy}

@@ -1,5 +1,6 @@
 """Disentangled representation learning with DeVAE and the methods it is compared to.
 
+run = devae_jax.train({"method": "vae", "objective": {"terms": {...}}}, "runs/mine")
 run = devae_jax.load("runs/quickstart")
 posterior = run.encode(images)
 images = run.decode(posterior.mean[0], layer=0)
@@ -8,15 +9,20 @@ images = run.decode(posterior.mean[0], layer=0)
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from devae_jax.run import load as load
+    from devae_jax.runs.run import load as load
+    from devae_jax.runs.training import train as train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:
-    # `load` needs orbax and flax, which take a second to import.
+    # These need orbax and flax, which take a second to import.
     if name == "load":
-        from devae_jax.run import load
+        from devae_jax.runs.run import load
 
         return load
+    if name == "train":
+        from devae_jax.runs.training import train
+
+        return train
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

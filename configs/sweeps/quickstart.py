@@ -3,7 +3,7 @@
 python launch/sweep.py --config=configs/sweeps/quickstart.py --workdir=runs/sweep
 """
 
-from configs import quickstart
+from devae_jax.configs import quickstart
 
 
 def get_config():

@@ -3,7 +3,7 @@
 python launch/sweep.py --config=configs/sweeps/toy.py --workdir=runs/sweep_toy
 """
 
-from configs import devae
+from devae_jax.configs import devae
 
 
 def get_config():

@@ -14,12 +14,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from devae_jax.train.checkpoint import Checkpoints
-from devae_jax.train.parallel import Engine
+from devae_jax.train.engine import Engine
 from devae_jax.train.progress import Progress
 from devae_jax.train.writer import Writer
 from devae_jax.types import Metrics, TrainState
 
-Evaluate = Callable[[TrainState, int], Mapping[str, Any]]
+# (the state of every run, on this process's first device; step) -> a row of scores
+Evaluate = Callable[[list[TrainState], int], Mapping[str, Any]]
 
 
 class NonFiniteError(ArithmeticError):
@@ -48,17 +49,23 @@ def train(
     checkpoints: Checkpoints,
     schedule: Schedule,
     *,
-    workdir: str,
     meta: dict[str, Any],
+    open_writer: Callable[[int], Writer],
     evaluate: Evaluate | None = None,
-    tensorboard: bool = True,
     progress: bool = True,
 ) -> tuple[int, TrainState]:
     """Trains to `schedule.steps` or until SIGTERM/SIGINT, from the newest good checkpoint.
 
+    Args:
+      meta: what the checkpoints say of themselves; "data" and "members" must be those of the
+        checkpoint that the run goes on from.
+      open_writer: of the rows from a step on; called by the first process.
+      evaluate: scores; called by the first process.
+
     Returns the step reached, short of `schedule.steps` if a signal came, and the state.
 
-    In a job of many processes all compute and save together; the first one writes and tells.
+    In a job of many processes all compute and save together; the first one scores, writes and
+    shows.
 
     Raises:
       NonFiniteError: names the step and the terms; earlier checkpoints are kept. Of a
@@ -80,9 +87,7 @@ def train(
         checkpoints.discard_after(step)
     state = engine.init() if state is None else state
     first = jax.process_index() == 0
-    writer = None
-    if first:
-        writer = Writer(workdir, step=step, tensorboard=tensorboard, members=meta["members"])
+    writer = open_writer(step) if first else None
     bar = Progress(schedule.steps, initial=step, enabled=progress and first, members=engine.members)
     with _signals() as stopped:
         stop = False
@@ -95,7 +100,8 @@ def train(
             row = window_mean(metrics)
             rate = count / (time.perf_counter() - start)
             if evaluate is not None and schedule.due(schedule.eval_every, step):
-                row |= evaluate(state, step)
+                states = states_of(engine, state)
+                row |= evaluate(states, step) if first else {}
             if writer is not None:
                 writer.write(step, row)
                 writer.events(step, {"steps_per_second": rate})
@@ -108,6 +114,12 @@ def train(
         writer.close()
     bar.close()
     return step, state
+
+
+def states_of(engine: Engine, state: TrainState) -> list[TrainState]:
+    """The state of every run, on this process's first device."""
+    members = [None] if engine.members is None else range(engine.members)
+    return [engine.member(state, member) for member in members]
 
 
 def profile(engine: Engine, steps: int, folder: str | os.PathLike) -> None:

@@ -11,20 +11,31 @@ import optax
 from devae_jax import rng
 from devae_jax.types import Metrics, Objective, Shard, Source, TrainState
 
-Hparams = dict[str, Any]  # nested dict of arrays: every number that may differ between runs
+Hparams = dict[str, Any]  # config path -> array: every number that may differ between runs
+
+
+class Layout(NamedTuple):
+    """Where a step runs: which part of the batch this device has, and on what platform.
+
+    axis_name: the mapped axis over which the batch is split, None where it is not
+    """
+
+    shard: Shard = Shard()
+    axis_name: str | None = None
+    platform: str = "cpu"
 
 
 class Program(NamedTuple):
     """A method with all shapes fixed and all numbers open: what gets compiled once.
 
-    objective(hparams, axis_name) -> Objective
+    objective(hparams, layout) -> Objective
     optimizer(hparams, mask, step) -> optimiser, `mask` from `Objective.trainable`
     source: where batches come from
     precision: of float32 matrix products and convolutions, a name of
         `jax.default_matmul_precision`: on accelerators its default would be a faster one
     """
 
-    objective: Callable[[Hparams, str | None], Objective]
+    objective: Callable[[Hparams, Layout], Objective]
     optimizer: Callable[[Hparams, Any, Any], optax.GradientTransformationExtraArgs]
     source: Source
     precision: str = "float32"
@@ -40,25 +51,11 @@ class Program(NamedTuple):
         return traced
 
 
-class Layout(NamedTuple):
-    """Where one step's batch lives: on one device, or split over several in either mode.
-
-    shard, axis_name: under a mapped axis (pmap, shard_map), this device's part
-    sharding: under jit with a mesh, the layout of the global batch; XLA does the rest
-    """
-
-    shard: Shard = Shard()
-    axis_name: str | None = None
-    sharding: jax.sharding.Sharding | None = None
-
-
 def init(program: Program, hparams: Hparams) -> TrainState:
     """The state before the first step; a pure function of `hparams["seed"]`."""
     key = rng.seed(hparams["seed"])
-    objective = program.objective(hparams, None)
-    params, carry = objective.init(
-        rng.stream(key, "init"), jnp.zeros((1, *program.source.image_shape))
-    )
+    objective = program.objective(hparams, Layout())
+    params, carry = objective.init(rng.stream(key, "init"))
     step = jnp.int32(0)
     optimizer = program.optimizer(hparams, objective.trainable(params, step), step)
     return TrainState(
@@ -78,16 +75,13 @@ def train_step(
     Everything random is a function of (seed, step), so that a restored state goes on
     exactly as if it had never stopped.
     """
-    axis_name = layout.axis_name
-    objective = program.objective(hparams, axis_name)
-    images = program.source.take(arrays, rng.stream(state.key, "data"), state.step, layout.shard)
-    if layout.sharding is not None:
-        images = jax.lax.with_sharding_constraint(images, layout.sharding)
+    objective = program.objective(hparams, layout)
+    batch = program.source.take(arrays, rng.stream(state.key, "data"), state.step, layout.shard)
     key = rng.stream(state.key, "loss", state.step)
     grads_of = program.precisely(jax.value_and_grad(objective.loss, has_aux=True))
-    (_, (carry, metrics)), grads = grads_of(state.params, state.carry, images, key, state.step)
-    if axis_name is not None:
-        grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+    (_, (carry, metrics)), grads = grads_of(state.params, state.carry, batch, key, state.step)
+    if layout.axis_name is not None:
+        grads, metrics = jax.lax.pmean((grads, metrics), layout.axis_name)
 
     mask = objective.trainable(state.params, state.step)
     updates, opt_state = program.optimizer(hparams, mask, state.step).update(

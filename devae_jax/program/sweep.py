@@ -8,23 +8,20 @@ of one. A sweep file returns a config with
 and `plan` turns the product of the axes into groups.
 """
 
-import functools
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from devae_jax import build
 from devae_jax.names import nearest
-from devae_jax.run import of_member
-from devae_jax.train import step
-
-FREE = ("seed",)  # numbers that are traced although no factory declares them
+from devae_jax.program import keys, specs
+from devae_jax.program.plan import plan as plan_one
+from devae_jax.train.engine import Steps, mesh_of
 
 
 class Group(NamedTuple):
@@ -38,10 +35,14 @@ class Group(NamedTuple):
 def plan(config: ConfigDict, axes: Sequence[tuple[str, Sequence[Any]]]) -> list[Group]:
     """Static programs x traced members of the product of `axes`, in the order given.
 
+    An axis is a key of the config. It is one of the members if the program has a number of that
+    name; a key that shares its number with others changes all of them.
+
     Raises:
       ValueError: an axis is not a key of the config, empty, or named twice; or a member is wrong.
     """
-    known = set(build.flatten(config))
+    config = keys.normalised(config)
+    known = set(keys.flatten(config))
     names = [name for name, _ in axes]
     for name, values in axes:
         if name not in known:
@@ -54,38 +55,24 @@ def plan(config: ConfigDict, axes: Sequence[tuple[str, Sequence[Any]]]) -> list[
     groups: dict[str, Group] = {}
     for values in itertools.product(*(values for _, values in axes)):
         setting = dict(zip(names, values, strict=True))
-        own = of_member(config, setting)
-        numbers = build.hyperparameters(own)  # checks the member
-        traced = {name: value for name, value in setting.items() if name in _traced(own)}
-        static = {name: value for name, value in setting.items() if name not in traced}
-        shapes = jax.tree.map(np.shape, numbers)
+        hparams = specs.read(keys.laid_over(config, setting)).hparams()  # checks the member
+        traced = {name: value for name, value in setting.items() if name in hparams}
+        static = {name: value for name, value in setting.items() if name not in hparams}
+        shapes = {name: np.shape(value) for name, value in hparams.items()}
         signature = json.dumps([static, shapes], sort_keys=True, default=str)
         if signature not in groups:
             name = ",".join(f"{key.split('.')[-1]}={value}" for key, value in static.items())
             name = re.sub(r"[/\s]", "_", name) or "all"
             if name in {group.name for group in groups.values()}:  # numbers of another shape
                 name += f",shapes={len(groups)}"
-            groups[signature] = Group(name, of_member(config, static), [])
-        groups[signature].members.append(traced)
+            groups[signature] = Group(name, keys.laid_over(config, static), [])
+        groups[signature].members.append(_numbers(groups[signature].config, traced))
     return list(groups.values())
 
 
-def _traced(config: ConfigDict) -> set[str]:
-    """The keys of a config that become arrays."""
-    found = set(FREE)
-    for owner, numbers in build.hyperparameters(config).items():
-        if isinstance(numbers, Mapping):
-            prefix = {
-                "model": "model",
-                "objective": "objective",
-                "optimizer": "optimizer",
-            }.get(owner)
-            prefix = (
-                prefix
-                or {"terms": "objective.", "players": "optimizer."}[owner.split(".")[0]] + owner
-            )
-            found |= {f"{prefix}.{name}" for name in numbers}
-    return found
+def _numbers(config: ConfigDict, traced: dict[str, Any]) -> dict[str, Any]:
+    """All numbers that a setting gives: its own, and those of keys that share one of them."""
+    return traced | keys.changes(config, keys.laid_over(config, traced))
 
 
 class Fit(NamedTuple):
@@ -104,17 +91,15 @@ def fitting(group: Group) -> Fit:
     limit = (devices[0].memory_stats() or {}).get("bytes_limit")
     if limit is None:
         return Fit(total, "the device names no limit of its memory")
-    built = build.plan(group.config)
-    state = jax.eval_shape(functools.partial(step.init, built.program), built.hparams)
-    one = jax.jit(functools.partial(step.train_step, built.program))
-    used = one.lower(built.hparams, state, built.program.source.arrays).compile()
-    analysis: Any = used.memory_analysis()
+    built = plan_one(group.config)
+    steps = Steps(built.program, mesh_of(devices[:1]))
+    analysis: Any = steps.lower(built.hparams).compile().memory_analysis()
     tables = sum(leaf.nbytes for leaf in jax.tree.leaves(built.program.source.arrays))
     sizes = analysis.output_size_in_bytes, analysis.temp_size_in_bytes, limit - tables
     fit = members_that_fit(*sizes, -(-total // len(devices)))
-    told = "a member needs {:.0f} MB of state and {:.0f} MB a step, of {:.0f} MB a device"
-    reason = told.format(*(size / 1e6 for size in sizes))
-    return Fit(even(fit * len(devices), total, len(devices)), reason)
+    reason = "a member needs {:.0f} MB of state and {:.0f} MB a step, of {:.0f} MB a device"
+    megabytes = [size / 1e6 for size in sizes]
+    return Fit(even(fit * len(devices), total, len(devices)), reason.format(*megabytes))
 
 
 def even(fit: int, total: int, devices: int) -> int:

@@ -12,18 +12,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from devae_jax.types import Array, Positive, Scalar
+from devae_jax.types import Array, Decay, Duration, Positive
 
 
 def adam(
-    *,
     step: Array,
-    learning_rate: Positive = 1e-4,  # type: ignore[assignment]
-    b1: Scalar = 0.9,  # type: ignore[assignment]
-    b2: Scalar = 0.999,  # type: ignore[assignment]
-    eps: Positive = 1e-8,  # type: ignore[assignment]
-    warmup_steps: Scalar = 0.0,  # type: ignore[assignment]
-    decay_steps: Scalar = 0.0,  # type: ignore[assignment]
+    *,
+    learning_rate: Positive = 1e-4,
+    b1: Decay = 0.9,
+    b2: Decay = 0.999,
+    eps: Positive = 1e-8,
+    warmup_steps: Duration = 0.0,
+    decay_steps: Duration = 0.0,
 ) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015), every number of which may be traced.
 
@@ -58,9 +58,9 @@ def optimizer(
     """
     transforms = {}
     for path, moves in jax.tree.leaves_with_path(mask):
-        own = adam(step=step, **{**default, **players.get(path[0].key, {})})
+        transform = adam(step, **{**default, **players.get(path[0].key, {})})
         if isinstance(moves, jax.Array):
-            own = optax.conditionally_mask(own, lambda _, moves=moves: moves > 0)
-        transforms[jax.tree_util.keystr(path)] = own
+            transform = optax.conditionally_mask(transform, lambda _, moves=moves: moves > 0)
+        transforms[jax.tree_util.keystr(path)] = transform
     labels = jax.tree.map_with_path(lambda path, _: jax.tree_util.keystr(path), mask)
     return optax.partition(transforms, labels)

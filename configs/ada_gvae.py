@@ -1,0 +1,33 @@
+"""Ada-GVAE and Ada-ML-VAE: pairs of images that share most factors, without saying which.
+
+Locatello et al., "Weakly-supervised disentanglement without compromises", ICML 2020, Section 4.
+
+    python launch/train.py --config=configs/ada_gvae.py --workdir=runs/ada_gvae
+
+Published: batches of 64 pairs, 300,000 steps, beta 1, 2, 4, 6, 8 or 16; one factor of a pair
+changes, or any number of them (`any_number`). After training the encoder sees single images.
+Variants: ml_vae (products instead of means of the shared posteriors), any_number, shapes3d, cpu,
+quickstart, toy.
+"""
+
+from devae_jax.configs import base, variants
+
+
+def get_config(arg: str = ""):
+    config = base.get_config()
+    config.method = "ada_gvae"
+    config.batch_size = 64
+    config.data.source = {"kind": "pairs", "changed": "one"}
+    config.objective.name = "ada_gvae"
+    config.objective.aggregation = "gvae"
+    config.objective.terms = {"kl": {"kind": "pressure", "betas": (1.0,)}}
+    return variants.apply(config, arg, ml_vae=ml_vae, any_number=any_number)
+
+
+def ml_vae(config):
+    config.method = "ada_ml_vae"
+    config.objective.aggregation = "mlvae"
+
+
+def any_number(config):
+    config.data.source.changed = "any"

@@ -1,0 +1,1 @@
+"""From a config to functions and numbers: read once, checked before anything is compiled."""

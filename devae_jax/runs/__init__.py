@@ -1,0 +1,1 @@
+"""Runs: trained, loaded, scored and drawn, each in a folder of its own."""

@@ -1,0 +1,181 @@
+"""A trained model that knows itself: its config, data, folder, step and member."""
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from devae_jax.evaluation.codes import Coder
+from devae_jax.program import plan as programs
+from devae_jax.program.keys import flatten
+from devae_jax.program.plan import Plan
+from devae_jax.program.references import is_reference
+from devae_jax.runs.folder import Folder
+from devae_jax.train.engine import Steps, mesh_of, part
+from devae_jax.train.step import Layout, Program
+from devae_jax.types import Array, Posterior, TrainState
+
+
+class Functions(NamedTuple):
+    """What a program can do after training; compiled once for all its runs.
+
+    encode(hparams, params, carry, images, step), logits(hparams, params, z, layer) and
+    error(hparams, logits, images), as in `Objective`
+    """
+
+    encode: Callable[..., Posterior]
+    logits: Callable[..., Array]
+    error: Callable[..., Array]
+
+
+def functions_of(program: Program, platform: str) -> Functions:
+    """The functions of a program for devices of a platform."""
+    layout = Layout(platform=platform)
+
+    def encode(hparams, params, carry, images, step):
+        return program.objective(hparams, layout).encode(params, carry, images, step)
+
+    def logits(hparams, params, z, layer):
+        return program.objective(hparams, layout).logits(params, z, layer)
+
+    def error(hparams, logits, images):
+        return program.objective(hparams, layout).error(logits, images)
+
+    return Functions(*(jax.jit(program.precisely(f)) for f in (encode, logits, error)))
+
+
+class Run:
+    """One run at one step: `encode`, `decode`, and all that it was trained with.
+
+    config: its own, that of its member if it is one of a population
+    dataset: the images it was trained on
+    step: how many steps it was trained
+    member: which of a population, None for a run alone
+    folder: where it lies, None if nowhere
+    layer_labels: what distinguishes its latent layers, None if nothing does
+    state: what training left, on one device
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        state: TrainState,
+        *,
+        step: int,
+        member: int | None = None,
+        folder: Folder | None = None,
+        functions: Functions | None = None,
+    ):
+        mine = plan if member is None else plan.members[member]
+        self.config, self._hparams = mine.config, mine.hparams
+        self.dataset, self.layer_labels = plan.dataset, plan.layer_labels
+        self.state, self.step, self.member, self.folder = state, step, member, folder
+        (device,) = state.step.devices()
+        self._functions = functions or functions_of(plan.program, device.platform)
+
+    @property
+    def coder(self) -> Coder:
+        """The run as evaluation takes it."""
+        return Coder(encode=self.encode, logits=self.logits, error=self.error)
+
+    def encode(self, images: Array) -> Posterior:
+        """images [B, H, W, C] in [0, 1] -> posterior of every layer, leaves [K, B, D]."""
+        params, carry, step = self.state.params, self.state.carry, jnp.int32(self.step)
+        return self._functions.encode(self._hparams, params, carry, jnp.asarray(images), step)
+
+    def decode(self, z: Array, layer: Array | int = 0) -> Array:
+        """Latents z [N, D] of `layer` (one, or one each) -> images [N, H, W, C] in [0, 1]."""
+        z = jnp.asarray(z)
+        return jax.nn.sigmoid(self.logits(z, jnp.broadcast_to(jnp.asarray(layer), z.shape[:1])))
+
+    def logits(self, z: Array, layer: Array) -> Array:
+        """Latents z [N, D] of layers [N] -> logits [N, H, W, C]."""
+        return self._functions.logits(self._hparams, self.state.params, z, layer)
+
+    def error(self, logits: Array, images: Array) -> Array:
+        """Reconstruction error of images from logits, [N, H, W, C] each -> [N] nats."""
+        return self._functions.error(self._hparams, logits, images)
+
+
+def load(
+    workdir: str | os.PathLike,
+    *,
+    step: int | None = None,
+    member: int | None = None,
+    trust: bool = False,
+) -> Run:
+    """The run in `workdir`, rebuilt from its checkpoint alone, on the first device here.
+
+    Args:
+      step: which checkpoint; default the newest that can be read.
+      member: which member, if the run is a population.
+      trust: run the Python files of the user's own that the run's config names.
+
+    Raises:
+      ValueError: there is no such run, checkpoint or member, it cannot be read, or it needs
+        code that is not trusted.
+    """
+    plan, state, reached = _restore(Folder(workdir), step, trust)
+    count = len(plan.members)
+    if count and member not in range(count):
+        raise ValueError(
+            f"got member={member}, expected 0 to {count - 1}: {workdir} holds a population; "
+            "choose one"
+        )
+    if not count and member is not None:
+        raise ValueError(f"got member={member}, expected none: {workdir} holds one run")
+    if member is not None:
+        state = part(state, member)
+    return Run(plan, state, step=reached, member=member, folder=Folder(workdir))
+
+
+def load_members(
+    workdir: str | os.PathLike, *, step: int | None = None, trust: bool = False
+) -> list[Run]:
+    """All members of the population in `workdir`, or its one run; as `load`."""
+    plan, state, reached = _restore(Folder(workdir), step, trust)
+    functions = functions_of(plan.program, next(iter(state.step.devices())).platform)
+    members = range(len(plan.members)) if plan.members else [None]
+    return [
+        Run(
+            plan,
+            state if i is None else part(state, i),
+            step=reached,
+            member=i,
+            folder=Folder(workdir),
+            functions=functions,
+        )
+        for i in members
+    ]
+
+
+def _restore(folder: Folder, step: int | None, trust: bool) -> tuple[Plan, TrainState, int]:
+    """What a checkpoint holds, stacked if it is a population."""
+    plans: list[Plan] = []
+
+    def abstract(meta: dict[str, Any]) -> TrainState:
+        config = ConfigDict(meta["config"])
+        _check_trust(config, trust)
+        plan = programs.plan(config, meta["members"])
+        plans.append(plan)
+        steps = Steps(plan.program, mesh_of(jax.local_devices()[:1]))
+        if not plan.members:
+            return steps.abstract(plan.hparams)
+        stacked = programs.stacked(plan)
+        return steps._replace(members=len(plan.members)).abstract(stacked)
+
+    saved = folder.checkpoints(alone=True).restore(abstract, step)
+    return plans[-1], saved.state, saved.step
+
+
+def _check_trust(config: ConfigDict, trust: bool) -> None:
+    """Loading must not run a stranger's code."""
+    code = [value for value in flatten(config).values() if is_reference(value)]
+    if code and not trust:
+        raise ValueError(
+            f"got a run that needs {', '.join(code)}, expected one that needs no code but the "
+            "library's; look at it, then pass trust=True (--trust) to run it"
+        )

@@ -1,0 +1,158 @@
+"""Training a config in a folder."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from devae_jax.evaluation.evaluate import by_score, evaluate
+from devae_jax.metrics.registry import resolve
+from devae_jax.program import plan as programs
+from devae_jax.program.keys import to_json
+from devae_jax.program.plan import Plan
+from devae_jax.runs.folder import Folder
+from devae_jax.runs.run import Functions, Run, functions_of
+from devae_jax.train import loop
+from devae_jax.train.engine import Engine, engine
+from devae_jax.types import TrainState
+
+
+def train(
+    config: ConfigDict | Mapping[str, Any],
+    workdir: str | os.PathLike,
+    *,
+    overwrite: bool = False,
+    profile: int = 0,
+) -> Run:
+    """Trains `config` in `workdir`, from its newest checkpoint if there is one.
+
+    Args:
+      config: a config, or a dict of what differs from `configs/base.py`.
+      overwrite: delete the run that is in the folder.
+      profile: first trace so many steps into W/profile; 0: none.
+
+    Returns the run; its step is short of `config.steps` if a signal stopped it.
+
+    Raises:
+      ValueError: the config, the data or the folder is wrong; nothing was compiled or lost.
+      NonFiniteError: the loss became NaN or infinite.
+    """
+    return _train(config, (), workdir, overwrite, profile)[0]
+
+
+def train_members(
+    config: ConfigDict | Mapping[str, Any],
+    members: Sequence[Mapping[str, Any]],
+    workdir: str | os.PathLike,
+    *,
+    overwrite: bool = False,
+) -> list[Run]:
+    """As `train`, a population: each of `members` holds the numbers in which it differs."""
+    return _train(config, members, workdir, overwrite, 0)
+
+
+def _train(config, members, workdir, overwrite, profile) -> list[Run]:
+    plan = programs.plan(programs.complete(config), members)
+    folder = Folder(workdir)
+    bound = bind(plan)
+    scoring = _scoring(plan)
+    first = jax.process_index() == 0
+    if first:
+        folder.prepare(plan.config, overwrite=overwrite)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("the folder is ready")
+    if plan.progress and first:
+        print(plan.conventions, file=sys.stderr, flush=True)
+    if profile:
+        loop.profile(bound, profile, folder.profile)
+    numbers = [member.numbers for member in plan.members]
+    step, state = loop.train(
+        bound,
+        folder.checkpoints(keep=plan.keep),
+        plan.schedule,
+        meta=meta(plan),
+        open_writer=lambda step: folder.writer(step, numbers, tensorboard=plan.tensorboard),
+        evaluate=scoring,
+        progress=plan.progress,
+    )
+    return _runs(plan, loop.states_of(bound, state), step, folder)
+
+
+def bind(plan: Plan) -> Engine:
+    """The engine of a plan, on the devices that it asks for."""
+    devices, count = jax.devices(), plan.parallel.devices
+    if not 0 <= count <= len(devices):
+        raise ValueError(
+            f"got parallel.devices={count}, expected 0 (all) to {len(devices)} on this machine"
+        )
+    return engine(
+        plan.program,
+        programs.stacked(plan) if plan.members else plan.hparams,
+        members=len(plan.members) or None,
+        mode=plan.parallel.mode,
+        devices=devices[: count or None],
+    )
+
+
+def meta(plan: Plan) -> dict[str, Any]:
+    """What a checkpoint says of itself: config, members and data identity."""
+    about = {
+        "members": [member.numbers for member in plan.members],
+        "data": dict(plan.dataset.identity),
+    }
+    return to_json(ConfigDict(about)) | {"config": to_json(plan.config)}
+
+
+def _runs(
+    plan: Plan,
+    states: Sequence[TrainState],
+    step: int,
+    folder: Folder | None,
+    functions: Functions | None = None,
+) -> list[Run]:
+    members = range(len(plan.members)) if plan.members else [None]
+    functions = functions or functions_of(plan.program, jax.local_devices()[0].platform)
+    return [
+        Run(plan, state, step=step, member=member, folder=folder, functions=functions)
+        for member, state in zip(members, states, strict=True)
+    ]
+
+
+def _scoring(plan: Plan) -> loop.Evaluate:
+    """The scores in the rows of metrics.jsonl, "eval/...": the cheap ones and those asked for."""
+    names = resolve(("cheap", *plan.eval_metrics), available=available(plan.dataset, decode=True))
+    functions = functions_of(plan.program, jax.local_devices()[0].platform)
+
+    def score(run: Run) -> dict[str, Any]:
+        rows = evaluate(
+            run.coder,
+            run.dataset,
+            metrics=names,
+            layers="all",
+            seeds=(run.step,),
+            calibrate=False,
+            num_train=plan.eval_samples,
+            num_test=max(plan.eval_samples // 2, 1),
+            progress=False,
+        )
+        return {f"eval/{name}": value for name, value in by_score(rows).items()}
+
+    def score_all(states: list[TrainState], step: int) -> dict[str, Any]:
+        runs = _runs(plan, states, step, None, functions)
+        if not plan.members:
+            return score(runs[0])
+        scores = [score(run) if _is_finite(run.state.params) else None for run in runs]
+        blank = jax.tree.map(lambda x: np.full(np.shape(x), np.nan), next(filter(None, scores), {}))
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *(row or blank for row in scores))
+
+    return score_all
+
+
+def _is_finite(tree: Any) -> bool:
+    """False for a member that diverged, which has nothing to score."""
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(tree)))

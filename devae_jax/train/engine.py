@@ -1,0 +1,356 @@
+"""Runs the step on devices: one engine for jit and pmap, for one run and for a population.
+
+The step is mapped over a mesh ("member", "data"): scanned over steps, `vmap`ped over the
+members that a device holds, and mapped over devices by `shard_map`, or by `pmap`, which is the
+same function under the older launcher. A run alone is a mesh with one group. Devices of a group
+split each batch and every device computes its part alone, but for the latents, which are
+gathered, and the gradients, which are averaged: a split left to the compiler would be undone at
+the first reshape.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from devae_jax.names import lookup
+from devae_jax.train.step import Hparams, Layout, Program, init, train_step
+from devae_jax.types import Metrics, Shard, TrainState
+
+MODES = ("jit", "pmap")
+MEMBER, DATA = "member", "data"
+
+
+class Engine(NamedTuple):
+    """A program bound to devices.
+
+    State is a tree of global arrays with the shardings of `abstract`, in either mode and for
+    any number of processes; that of a population is [M, ...], its metrics [count, M, ...].
+
+    init() -> state
+    advance(state, step, count) -> (state after `count` steps, host metrics [count, ...]);
+        `step` is the host's copy of state.step; the state passed in is donated
+    abstract: the state's shapes and shardings, to restore a checkpoint into
+    member(state, index) -> the state of one run, on this process's first device; `index` is
+        None for a run alone. All processes call it together.
+    members: M, None for a run alone
+    """
+
+    init: Callable[[], TrainState]
+    advance: Callable[[TrainState, int, int], tuple[TrainState, Metrics]]
+    abstract: TrainState
+    member: Callable[[TrainState, int | None], TrainState]
+    members: int | None = None
+
+
+class Form(NamedTuple):
+    """How a program is made for a platform.
+
+    scan: steps are a loop inside the program, else single calls
+    together: the members of a population are one program, else they take turns
+    """
+
+    scan: bool
+    together: bool
+
+
+# XLA:CPU runs convolutions in a loop body many times slower than single calls, and the batched
+# convolutions of many members slower than one after another.
+CPU, ACCELERATOR = Form(scan=False, together=False), Form(scan=True, together=True)
+
+
+def form_of(device: jax.Device) -> Form:
+    """What is fast on a device's platform."""
+    return CPU if device.platform == "cpu" else ACCELERATOR
+
+
+def stack(hparams: Sequence[Hparams]) -> Hparams:
+    """One set of numbers with a leading member axis from those of M members."""
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *hparams)
+
+
+def part(tree: Any, index: Any) -> Any:
+    """One member of anything stacked: state, hyperparameters, metrics."""
+
+    def take(leaf):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            # As numbers: JAX's key-reuse checker counts the slice of a key as its use.
+            return jax.random.wrap_key_data(jax.random.key_data(leaf)[index])
+        return leaf[index]
+
+    return jax.tree.map(take, tree)
+
+
+def mesh_of(devices: Sequence[jax.Device], members: int | None = None, mode: str = "jit") -> Mesh:
+    """Groups of devices, each with members of its own, that split the members evenly.
+
+    With at least as many members as devices, the most devices that divide the members; with
+    fewer, one group a member, whose devices split the batch. Devices that would break the
+    balance stay idle: `sweep.split` makes parts that leave none. Under pmap, which maps one
+    axis, all devices are one group: each has every member and splits the batch.
+    """
+    count, groups = len(devices), 1
+    if members is not None and mode == "jit":
+        groups = max(n for n in range(1, min(members, count) + 1) if members % n == 0)
+    shards = 1 if groups > 1 and members is not None and members >= count else count // groups
+    return jax.make_mesh(
+        (groups, shards),
+        (MEMBER, DATA),
+        axis_types=(AxisType.Auto,) * 2,
+        devices=list(devices)[: groups * shards],
+    )
+
+
+class Steps(NamedTuple):
+    """`count` steps (None: one call of the step itself) of a program, mapped over a mesh."""
+
+    program: Program
+    mesh: Mesh
+    mode: str = "jit"
+    members: int | None = None
+    count: int | None = None
+
+    @property
+    def spec(self) -> PartitionSpec:
+        """How state, numbers and metrics are split."""
+        return PartitionSpec() if self.members is None else PartitionSpec(MEMBER)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether batches come from the host."""
+        return self.program.source.host_batches is not None
+
+    @property
+    def data_spec(self) -> PartitionSpec:
+        """Tables go to every device; a chunk [T, B, ...] of streamed batches is split over B."""
+        return PartitionSpec(None, DATA) if self.streaming else PartitionSpec()
+
+    def function(self) -> Callable:
+        """(hparams, state, arrays) -> (state, metrics) on one device of the mesh."""
+        shards = self.mesh.shape[DATA]
+        platform = self.mesh.devices.flat[0].platform
+
+        def one(hparams, state, arrays):
+            layout = Layout(platform=platform)
+            if shards > 1:
+                layout = Layout(Shard(jax.lax.axis_index(DATA), shards), DATA, platform)
+
+            def step(state, _):
+                return train_step(self.program, hparams, state, arrays, layout)
+
+            return step(state, None) if self.count is None else scan(step, state)
+
+        def scan(step, state):
+            return jax.lax.scan(step, state, length=self.count)
+
+        return one if self.members is None else jax.vmap(one, in_axes=(0, 0, None))
+
+    def compiled(self) -> "Compiled":
+        """The same on global arrays; the state is donated."""
+        if self.mode == "pmap":
+            return Pmapped(self)
+        mapped = jax.shard_map(
+            self.function(),
+            mesh=self.mesh,
+            in_specs=(self.spec, self.spec, self.data_spec),
+            out_specs=(self.spec, self.spec),
+            check_vma=False,
+        )
+        return jax.jit(mapped, donate_argnums=1)
+
+    def lower(self, hparams: Hparams) -> Any:
+        """This program with its shapes, lowered for its devices, which need not be here."""
+        state, arrays = self.abstract(hparams), self.program.source.arrays
+        if self.program.source.host_batches is not None:
+            arrays = self.program.source.host_batches(0, self.count or 1)
+        if self.mode == "pmap":
+            arrays = _rows(arrays, self.mesh) if self.streaming else arrays
+        arrays = _shapes(arrays, NamedSharding(self.mesh, self.data_spec))
+        return self.compiled().lower(
+            _shapes(hparams, NamedSharding(self.mesh, self.spec)), state, arrays
+        )
+
+    def start(self) -> Callable[[Hparams], TrainState]:
+        """hparams -> the state before the first step."""
+        first = functools.partial(init, self.program)
+        return first if self.members is None else jax.vmap(first)
+
+    def abstract(self, hparams: Hparams) -> TrainState:
+        """Shapes and shardings of the state."""
+        shapes = jax.eval_shape(self.start(), hparams)
+        return _shapes(shapes, NamedSharding(self.mesh, self.spec))
+
+
+class Compiled(Protocol):
+    """A program that compiles when it is first called, or for shapes alone."""
+
+    def __call__(self, hparams: Any, state: Any, arrays: Any, /) -> tuple[TrainState, Metrics]: ...
+
+    def lower(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class Pmapped:
+    """Steps under pmap, which takes and gives this process's part of every array."""
+
+    def __init__(self, steps: Steps):
+        function, devices = steps.function(), list(steps.mesh.devices.flat)
+        self._mesh, self._streaming = steps.mesh, steps.streaming
+        self._call: Any = jax.pmap(
+            lambda hparams, state, arrays, _: function(hparams, state, arrays),
+            axis_name=DATA,
+            in_axes=(None, None, 1 if steps.streaming else None, 0),
+            out_axes=None,
+            devices=devices,
+            donate_argnums=1,
+        )
+        here = sum(device.process_index == jax.process_index() for device in devices)
+        self._index = np.zeros(here, np.int32)  # pmap wants an argument to map over
+
+    def __call__(self, hparams: Any, state: Any, arrays: Any) -> tuple[TrainState, Metrics]:
+        if jax.process_count() == 1:
+            done = self._call(hparams, state, arrays, self._index)
+            return jax.device_put(done, NamedSharding(self._mesh, PartitionSpec()))
+        local = functools.partial(
+            multihost_utils.global_array_to_host_local_array,
+            global_mesh=self._mesh,
+            pspecs=PartitionSpec(),
+        )
+        arrays = arrays if self._streaming else local(arrays)
+        done = self._call(local(hparams), local(state), arrays, self._index)
+        return multihost_utils.host_local_array_to_global_array(done, self._mesh, PartitionSpec())
+
+    def lower(self, hparams: Any, state: Any, arrays: Any) -> Any:
+        return self._call.lower(hparams, state, arrays, self._index)
+
+
+def _shapes(tree: Any, sharding: NamedSharding) -> Any:
+    """What a tree of arrays looks like, placed so."""
+
+    def shape(leaf):
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+        return jax.ShapeDtypeStruct(np.shape(leaf), dtype, sharding=sharding)
+
+    return jax.tree.map(shape, tree)
+
+
+def _rows(chunk: Any, mesh: Mesh) -> Any:
+    """Batches [T, B, ...] of this process as [T, devices, B / devices, ...]."""
+    count = mesh.local_mesh.size
+    return jax.tree.map(lambda x: x.reshape(x.shape[0], count, -1, *x.shape[2:]), chunk)
+
+
+def quickly(device: jax.Device) -> dict[str, Any] | None:
+    """Compiler options for what runs once: XLA:CPU takes longer to optimise it than to run it."""
+    return {"xla_backend_optimization_level": 0} if device.platform == "cpu" else None
+
+
+def engine(
+    program: Program,
+    hparams: Hparams,
+    *,
+    members: int | None = None,
+    mode: str = "jit",
+    devices: Sequence[jax.Device] | None = None,
+    form: Form | None = None,
+) -> Engine:
+    """Binds `program` with its numbers to `devices` (default: all).
+
+    Args:
+      hparams: of a population of M `members`, stacked: see `stack`.
+      form: default `form_of` the devices.
+
+    Raises:
+      ValueError: unknown mode, or a batch size that the devices do not divide.
+    """
+    devices = list(devices or jax.devices())
+    lookup(dict.fromkeys(MODES), mode, "parallel.mode")
+    form = form or form_of(devices[0])
+    in_turn = members is not None and not form.together
+    mesh = mesh_of(devices, None if in_turn else members, mode)
+    steps = Steps(program, mesh, mode, members)
+    _check(program, mesh, members)
+    sharding, table_sharding = (NamedSharding(mesh, spec) for spec in (steps.spec, PartitionSpec()))
+    hparams = jax.device_put(jax.tree.map(jnp.asarray, hparams), sharding)
+    tables = None if steps.streaming else jax.device_put(program.source.arrays, table_sharding)
+    one = steps._replace(members=None) if in_turn else steps
+    compiled = functools.cache(lambda count: one._replace(count=count).compiled())
+
+    def arrays_of(step: int, count: int) -> Any:
+        if program.source.host_batches is None:
+            return tables
+        return _placed(program.source.host_batches(step, count), mesh, mode)
+
+    def run(hparams, state, step, count):
+        """`count` steps of a run, or of a population in one program."""
+        arrays = arrays_of(step, count)
+        if form.scan:
+            state, metrics = compiled(count)(hparams, state, arrays)
+            return state, _fetch(metrics)
+        rows = []
+        for _ in range(count):  # dispatched ahead; metrics are read once at the end
+            state, row = compiled(None)(hparams, state, arrays)
+            rows.append(row)
+        return state, jax.tree.map(lambda *leaves: np.stack(leaves), *_fetch(rows))
+
+    pick = jax.jit(part, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    join = jax.jit(
+        lambda states: jax.tree.map(lambda *leaves: jnp.stack(leaves), *states),
+        out_shardings=sharding,
+    )
+
+    def turns(state, step, count):
+        done = [run(pick(hparams, i), pick(state, i), step, count) for i in range(members or 0)]
+        states, metrics = zip(*done, strict=True)
+        return join(list(states)), jax.tree.map(lambda *x: np.stack(x, axis=1), *metrics)
+
+    def advance(state, step, count):
+        if in_turn:
+            return turns(state, step, count)
+        state, metrics = run(hparams, state, step, count)
+        if members is not None and form.scan:  # [M, count, ...]
+            metrics = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), metrics)
+        return state, metrics
+
+    def member(state, index):
+        whole = state if index is None else pick(state, index)
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), whole)
+
+    start = jax.jit(steps.start(), out_shardings=sharding, compiler_options=quickly(devices[0]))
+    return Engine(lambda: start(hparams), advance, steps.abstract(hparams), member, members)
+
+
+def _check(program: Program, mesh: Mesh, members: int | None) -> None:
+    shards, batch_size = mesh.shape[DATA], program.source.batch_size
+    if batch_size % shards:
+        raise ValueError(
+            f"got batch_size={batch_size} on {mesh.size} devices"
+            + (f" for {members} members" if members else "")
+            + f", expected a multiple of {shards}; fix batch_size or parallel.devices"
+        )
+    if program.source.host_batches and mesh.shape[MEMBER] > 1 and jax.process_count() > 1:
+        raise ValueError(
+            "got a population over many processes whose batches are read from disk, expected "
+            "one process or data on the device; start a sweep on every host, or use "
+            "parallel.mode='pmap'"
+        )
+
+
+def _placed(chunk: Any, mesh: Mesh, mode: str) -> Any:
+    """Streamed batches of this process, leaves [T, B, ...], on its devices."""
+    if mode == "pmap":
+        return _rows(chunk, mesh)
+    split = NamedSharding(mesh, PartitionSpec(None, DATA))
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split, x), chunk)
+
+
+def _fetch(metrics: Any) -> Any:
+    """Metrics on the host, in one transfer; gathered where other processes have members."""
+    leaves = jax.tree.leaves(metrics)
+    if all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves):
+        return jax.device_get(metrics)
+    return multihost_utils.process_allgather(metrics, tiled=True)
