@@ -13,41 +13,37 @@ from devae_jax.types import Array, Params, Scalar
 class Discriminator(NamedTuple):
     """A classifier of codes.
 
-    init(key, latent_dim D) -> params
+    init(key) -> params
     apply(params, z [B, D]) -> logits [B, 2], classes (joint, product of marginals)
     """
 
-    init: Callable[[Array, int], Params]
+    init: Callable[[Array], Params]
     apply: Callable[[Params, Array], Array]
 
 
 class Mlp(nn.Module):
-    """`depth` hidden layers of `width` leaky rectified units."""
+    """`depth` hidden layers of `width` leaky rectified units, in the precision of the codes."""
 
     width: int
     depth: int
-    style: Style
 
     @nn.compact
-    def __call__(self, z: Array, slope: Array) -> Array:
+    def __call__(self, z: Array, slope: Scalar) -> Array:
+        style = Style(dtype=z.dtype.name)
         for _ in range(self.depth):
-            z = nn.leaky_relu(Dense(self.width, self.style)(z), slope)
-        return Dense(2, self.style)(z)
+            z = nn.leaky_relu(Dense(self.width, style)(z), slope)
+        return Dense(2, style)(z)
 
 
 def discriminator(
-    *,
-    width: int = 1000,
-    depth: int = 6,
-    slope: Scalar = 0.2,  # type: ignore[assignment]
-    style: Style = Style(),  # noqa: B008
+    latent_dim: int, *, width: int = 1000, depth: int = 6, slope: Scalar = 0.2
 ) -> Discriminator:
     """Six hidden layers of 1,000 leaky rectified units: Kim & Mnih 2018, Appendix A.
 
     `slope` is that of the negative side: 0.2 in disentanglement_lib, 0.01 in the DeVAE code.
     """
-    network = Mlp(width, depth, style)
+    network = Mlp(width, depth)
     return Discriminator(
-        init=lambda key, dim: network.init(key, jnp.zeros((1, dim)), slope)["params"],
+        init=lambda key: network.init(key, jnp.zeros((1, latent_dim)), slope)["params"],
         apply=lambda params, z: jnp.asarray(network.apply({"params": params}, z, slope)),
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up
 from devae_jax.models.vae import check_shape, make_style
 from devae_jax.rng import stream
-from devae_jax.types import Array, Carry, Gan, Params, Posterior
+from devae_jax.types import Array, Carry, Context, Gan, Params, Posterior
 
 SIZES = (8, 16, 32, 64, 128)
 _LOGVAR_FLOOR = -6.0  # a perfectly inferred code would gain from ever smaller variances
@@ -55,36 +55,32 @@ class Critic(nn.Module):
 
 
 def gan(
+    context: Context,
     *,
-    image_shape: tuple[int, int, int],
-    latent_dim: int,
-    num_layers: int = 1,
     noise_dim: int = 5,
     width: int | None = None,
     init: str = "torch",
-    axis_name: str | None = None,
 ) -> Gan:
     """Generator and critic on images of 8 to 128 pixels, with 4 x 4 kernels throughout.
 
     Evaluated as a model with one latent layer: `encode` is the critic's posterior over
-    the codes, `decode` generates with the incompressible noise at zero. Convolutions are
+    the codes, `logits` generates with the incompressible noise at zero. Convolutions are
     native ones, which the gradient penalty differentiates twice.
 
     Args (all static):
-      image_shape: (H, W, C), C 1 or 3.
-      latent_dim: D, number of codes.
-      num_layers: must be 1.
+      context: gives the images' shape (1 or 3 channels) and D, the number of codes; has one
+        layer.
       noise_dim: Z, number of incompressible noise variables.
       width: channels of the largest feature maps, default 32; doubled, up to 4 times, towards
         4 pixels.
       init: see `layers.Style`.
-      axis_name: not used; there are no batch statistics.
 
     Raises:
       ValueError: unknown `init`, an image size other than SIZES, more than one layer, D, Z or
         width < 1.
     """
-    check_shape(image_shape, latent_dim=latent_dim, noise_dim=noise_dim, width=width)
+    check_shape(context, noise_dim=noise_dim, width=width)
+    image_shape, latent_dim, num_layers = context[:3]
     if image_shape[0] != image_shape[1] or image_shape[0] not in SIZES:
         raise ValueError(
             f"got images of {image_shape[0]} x {image_shape[1]} pixels, expected square images "
@@ -94,15 +90,16 @@ def gan(
         raise ValueError(f"got num_layers={num_layers}, expected 1: a GAN has one; fix num_layers")
     halvings = int(math.log2(image_shape[0])) - 2
     channels = tuple((width or 32) * min(2**i, 4) for i in range(halvings))
-    style = make_style(init, "native", "float32", None)
+    style = make_style(context, init, "native", "float32")
     generator = Generator(image_shape, channels[::-1], style)
     critic = Critic(latent_dim, channels, style)
 
-    def init_fn(key: Array, images: Array) -> tuple[Params, Carry]:
+    def init_fn(key: Array) -> tuple[Params, Carry]:
+        images = jnp.zeros((1, *image_shape))
         z = jnp.zeros((1, latent_dim + noise_dim))
         return {
             "generator": generator.init(stream(key, "generator"), z)["params"],
-            "critic": critic.init(stream(key, "critic"), images[:1])["params"],
+            "critic": critic.init(stream(key, "critic"), images)["params"],
         }, {}
 
     def generate(params, codes, noise):
@@ -115,7 +112,7 @@ def gan(
     def encode(params, carry, images, *, step, train):
         return criticise(params["critic"], images)[1], carry
 
-    def decode(params, z, layer):
+    def logits(params, z, layer):
         return generate(params["generator"], z, jnp.zeros((z.shape[0], noise_dim)))
 
-    return Gan(init_fn, encode, decode, generate, criticise, latent_dim, noise_dim)
+    return Gan(init_fn, encode, logits, generate, criticise, latent_dim, noise_dim)

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from devae_jax.models import convolution as conv
+from devae_jax.models import strided
 from devae_jax.types import Array
 
 INITIALISERS = {
@@ -23,7 +23,7 @@ class Style(NamedTuple):
     init: name in INITIALISERS. "torch" is U(+-1/sqrt(fan_in)) for kernels and biases,
         where a transposed convolution counts its *output* channels as fan-in, as
         PyTorch does; "glorot" is Glorot uniform with zero biases (disentanglement_lib).
-    convolution: implementation, see `convolution.choose`
+    convolution: implementation, see `strided.choose`
     dtype: of the computation; parameters are always float32
     axis_name: mapped axis over which batch statistics are averaged
     """
@@ -60,7 +60,7 @@ class Affine(nn.Module):
 
     def add_bias(self, maps: Array, bias: Array) -> Array:
         shape = [1] * maps.ndim
-        shape[conv.channel_axis(self.style.convolution)] = self.features
+        shape[strided.channel_axis(self.style.convolution)] = self.features
         return maps + bias.reshape(shape)
 
 
@@ -80,10 +80,10 @@ class Down(Affine):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        area, channels = self.size**2, x.shape[conv.channel_axis(self.style.convolution)]
+        area, channels = self.size**2, x.shape[strided.channel_axis(self.style.convolution)]
         shape = (self.size, self.size, channels, self.features)
         kernel, bias = self.weights(shape, area * channels, area * self.features)
-        x = conv.down(x.astype(self.style.dtype), kernel, self.style.convolution)
+        x = strided.down(x.astype(self.style.dtype), kernel, self.style.convolution)
         return self.add_bias(x, bias)
 
 
@@ -94,13 +94,13 @@ class Up(Affine):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        area, channels = self.size**2, x.shape[conv.channel_axis(self.style.convolution)]
+        area, channels = self.size**2, x.shape[strided.channel_axis(self.style.convolution)]
         fans = (area * channels, area * self.features)
         if self.style.init == "torch":
             fans = fans[::-1]
         shape = (self.size, self.size, channels, self.features)
         kernel, bias = self.weights(shape, *fans)
-        x = conv.up(x.astype(self.style.dtype), kernel, self.style.convolution)
+        x = strided.up(x.astype(self.style.dtype), kernel, self.style.convolution)
         return self.add_bias(x, bias)
 
 
@@ -133,7 +133,7 @@ class Collapse(Affine):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = conv.to_images(x, self.style.convolution).astype(self.style.dtype)
+        x = strided.to_images(x, self.style.convolution).astype(self.style.dtype)
         h, w, channels = x.shape[1:]
         shape = (h, w, channels, self.features)
         kernel, bias = self.weights(shape, h * w * channels, h * w * self.features)
@@ -156,4 +156,4 @@ class Expand(Affine):
         matrix = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
         x = x.astype(self.style.dtype) @ matrix
         x = x.reshape(-1, self.size, self.size, self.features)
-        return self.add_bias(conv.to_maps(x, self.style.convolution), bias)
+        return self.add_bias(strided.to_maps(x, self.style.convolution), bias)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from devae_jax.models import conv, mlp, residual, resnet
+from devae_jax.models import conv_nets, mlp, residual, resnet
 from devae_jax.models.layers import Style
 
 ImageShape = tuple[int, int, int]
@@ -45,8 +45,8 @@ def _decoder(name, module, width, sizes=None, **kwargs) -> Factory:
 
 
 ENCODERS: dict[str, Factory] = {
-    "conv": _encoder("conv", conv.ConvEncoder, 32, conv.SIZES),
-    "conv_dlib": _encoder("conv_dlib", conv.DlibEncoder, 32, conv.SIZES),
+    "conv": _encoder("conv", conv_nets.ConvEncoder, 32, conv_nets.SIZES),
+    "conv_dlib": _encoder("conv_dlib", conv_nets.DlibEncoder, 32, conv_nets.SIZES),
     "mlp": _encoder("mlp", mlp.MlpEncoder, 1200),
     "residual": _encoder("residual", residual.ResidualEncoder, 64, residual.SIZES),
     "resnet50": _encoder("resnet50", resnet.ResNet, 64, resnet.SIZES, depths=resnet.RESNET50),
@@ -54,8 +54,8 @@ ENCODERS: dict[str, Factory] = {
 }
 
 DECODERS: dict[str, Factory] = {
-    "conv": _decoder("conv", conv.ConvDecoder, 32, conv.SIZES),
-    "conv_dlib": _decoder("conv_dlib", conv.DlibDecoder, 32, conv.SIZES),
+    "conv": _decoder("conv", conv_nets.ConvDecoder, 32, conv_nets.SIZES),
+    "conv_dlib": _decoder("conv_dlib", conv_nets.DlibDecoder, 32, conv_nets.SIZES),
     "mlp": _decoder("mlp", mlp.MlpDecoder, 1200),
     "residual": _decoder("residual", residual.ResidualDecoder, 64, residual.SIZES),
     "mlp_dlib": _decoder("mlp_dlib", mlp.MlpDecoder, 1200, activation="tanh"),

@@ -7,16 +7,14 @@ from devae_jax.models.networks import DECODERS, ENCODERS
 from devae_jax.models.vae import Encoder, check_shape, make_style
 from devae_jax.names import lookup
 from devae_jax.rng import stream
-from devae_jax.types import Array, Model, Positive, Posterior
+from devae_jax.types import Array, Context, Interval, Model, Posterior
 
 
 def staged(
+    context: Context,
     *,
-    image_shape: tuple[int, int, int],
-    latent_dim: int,
-    num_layers: int = 1,
     groups: int = 5,
-    stage_steps: Positive = 10_000.0,  # type: ignore[assignment]
+    stage_steps: Interval = 10_000.0,
     encoder: str = "conv",
     decoder: str = "conv",
     init: str = "torch",
@@ -24,7 +22,6 @@ def staged(
     dtype: str = "float32",
     group_width: int = 8,
     width: int | None = None,
-    axis_name: str | None = None,
 ) -> Model:
     """G narrow encoders of D / G latents each, of which one learns at a time: DEFT.
 
@@ -37,9 +34,9 @@ def staged(
     nothing new and a restart forgets the stage; here it is a function of the step.
 
     Args (all static but stage_steps):
-      num_layers: must be 1
+      context: has one layer
       groups: G, a divisor of D
-      stage_steps: length of a stage, that of the `deft_pressure` beside it
+      stage_steps: length of a stage, to be that of the `deft_pressure` beside it
       encoder, group_width: the network of each group, and its first layer's channels
       others: see `vae`
 
@@ -49,9 +46,8 @@ def staged(
     Raises:
       ValueError: G does not divide D, more than one layer, or as for `vae`.
     """
-    check_shape(
-        image_shape, latent_dim=latent_dim, groups=groups, group_width=group_width, width=width
-    )
+    check_shape(context, groups=groups, group_width=group_width, width=width)
+    image_shape, latent_dim, num_layers = context[:3]
     if num_layers != 1:
         raise ValueError(
             f"got num_layers={num_layers}, expected 1: the staged model has one latent layer; "
@@ -62,7 +58,7 @@ def staged(
             f"got groups={groups} for latent_dim={latent_dim}, expected a divisor: every group "
             "has as many latents; fix one of the two"
         )
-    style = make_style(init, convolution, dtype, axis_name)
+    style = make_style(context, init, convolution, dtype)
     share = latent_dim // groups
     names = [f"group_{i}" for i in range(groups)]
     trunk = lookup(ENCODERS, encoder, "encoder")(image_shape, group_width, style)
@@ -73,12 +69,11 @@ def staged(
         length = jnp.maximum(jnp.round(jnp.asarray(stage_steps)).astype(jnp.int32), 1)
         return jnp.minimum(jnp.asarray(step, jnp.int32) // length, groups - 1)
 
-    def init_fn(key, images):
-        if images.shape[1:] != tuple(image_shape):
-            raise ValueError(f"got images {images.shape}, expected [B, {image_shape}]")
+    def init_fn(key):
+        images = jnp.zeros((1, *image_shape))
         sub_encoders = {}
         for name in names:
-            variables = encoder_net.init(stream(key, name), images[:1])
+            variables = encoder_net.init(stream(key, name), images)
             if set(variables) != {"params"}:
                 raise ValueError(
                     f"got encoder={encoder!r}, expected one without batch statistics, which a "
@@ -93,13 +88,13 @@ def staged(
             "decoder": decoder_net.init(stream(key, "decoder"), z)["params"],
         }, {}
 
-    def own_posterior(params, images):
+    def of_group(params, images):
         return encoder_net.apply({"params": params}, images)
 
     def encode(params, carry, images, *, step, train):
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *[params["encoder"][n] for n in names])
-        own = jax.vmap(own_posterior, (0, None))(stacked, images)
-        mean, logvar = jax.lax.stop_gradient((own.mean, own.logvar))
+        learning = jax.vmap(of_group, (0, None))(stacked, images)
+        mean, logvar = jax.lax.stop_gradient((learning.mean, learning.logvar))
         w1, w2 = (  # [G, 1, 1, d]; the last group is never frozen
             jnp.pad(params["projections"][name], ((0, 1), (0, 0)))[:, None, None]
             for name in ("w1", "w2")
@@ -112,9 +107,9 @@ def staged(
             parts = jnp.where(group == stage, current, jnp.where(group < stage, past, 0.0))
             return parts[:, 0].transpose(1, 0, 2).reshape(1, -1, latent_dim)
 
-        return jax.tree.map(select, own, frozen), carry
+        return jax.tree.map(select, learning, frozen), carry
 
-    def decode(params, z, layer):
+    def logits(params, z, layer):
         return decoder_net.apply({"params": params["decoder"]}, z).astype(jnp.float32)
 
     def trainable(params, step):
@@ -122,4 +117,4 @@ def staged(
         moves = dict(zip(names, learns.astype(jnp.float32), strict=True))
         return {"encoder": moves, "projections": 1.0, "decoder": 1.0}
 
-    return Model(init_fn, encode, decode, trainable)
+    return Model(init_fn, encode, logits, trainable)

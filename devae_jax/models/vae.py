@@ -4,13 +4,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from devae_jax.models import convolution as conv
+from devae_jax.models import strided
 from devae_jax.models.latents import LATENTS
 from devae_jax.models.layers import INITIALISERS, Dense, Style
 from devae_jax.models.networks import DECODERS, ENCODERS
 from devae_jax.names import lookup
 from devae_jax.rng import stream
-from devae_jax.types import Array, Model, Posterior
+from devae_jax.types import Array, Context, Model, Posterior
 
 DTYPES = ("float32", "bfloat16")
 
@@ -32,15 +32,18 @@ class Encoder(nn.Module):
         return Posterior(mean=mean, logvar=logvar)
 
 
-def make_style(init: str, convolution: str, dtype: str, axis_name: str | None) -> Style:
-    """The checked `Style`; "auto" becomes the implementation for this platform."""
+def make_style(context: Context, init: str, convolution: str, dtype: str) -> Style:
+    """The checked `Style`; "auto" becomes the implementation for the context's platform."""
     lookup(INITIALISERS, init, "init")
     lookup(dict.fromkeys(DTYPES), dtype, "dtype")
-    return Style(init, conv.choose(convolution), dtype, axis_name)
+    convolution = strided.choose(convolution, context.platform)
+    return Style(init, convolution, dtype, context.axis_name)
 
 
-def check_shape(image_shape: tuple[int, int, int], **positive: int | None) -> None:
-    """Images have 1 or 3 channels; the named numbers are positive integers."""
+def check_shape(context: Context, **positive: int | None) -> None:
+    """Images have 1 or 3 channels; D, K and the named numbers are positive integers."""
+    image_shape = context.image_shape
+    positive |= {"latent_dim": context.latent_dim, "num_layers": context.num_layers}
     if len(image_shape) != 3 or image_shape[-1] not in (1, 3):
         raise ValueError(
             f"got image_shape={tuple(image_shape)}, expected (height, width, channels) with 1 or "
@@ -52,10 +55,8 @@ def check_shape(image_shape: tuple[int, int, int], **positive: int | None) -> No
 
 
 def vae(
+    context: Context,
     *,
-    image_shape: tuple[int, int, int],
-    latent_dim: int,
-    num_layers: int = 1,
     encoder: str = "conv",
     decoder: str = "conv",
     latents: str = "dit",
@@ -63,18 +64,15 @@ def vae(
     convolution: str = "auto",
     dtype: str = "float32",
     width: int | None = None,
-    axis_name: str | None = None,
 ) -> Model:
     """Encoder, K latent layers and one decoder for all of them (DeVAE; K = 1: a classical VAE).
 
     Args (all static):
-      image_shape: (H, W, C), C 1 or 3
-      latent_dim: D, of every layer
-      num_layers: K
+      context: gives the images' shape (1 or 3 channels), D and K
       encoder, decoder: names in ENCODERS, DECODERS
       latents: name in LATENTS; all but "single" tell the decoder the layer by a learned
         e_i ~ N(0, 1) in R^D, concatenated after z
-      init, convolution, dtype, axis_name: see `Style`
+      init, convolution, dtype: see `Style`; convolution "auto" follows the platform
       width: channels of the first layer (units of "mlp"), None for the published number
 
     Returns:
@@ -84,17 +82,16 @@ def vae(
     Raises:
       ValueError: unknown name, image size the network cannot take, D or K < 1.
     """
-    check_shape(image_shape, latent_dim=latent_dim, num_layers=num_layers, width=width)
-    style = make_style(init, convolution, dtype, axis_name)
+    check_shape(context, width=width)
+    image_shape, latent_dim, num_layers = context[:3]
+    style = make_style(context, init, convolution, dtype)
     layers = lookup(LATENTS, latents, "latents")(num_layers, latent_dim)
     trunk = lookup(ENCODERS, encoder, "encoder")(image_shape, width, style)
     encoder_net = Encoder(trunk, latent_dim, layers.heads, style)
     decoder_net = lookup(DECODERS, decoder, "decoder")(image_shape, width, style)
 
-    def init_fn(key, images):
-        if images.shape[1:] != tuple(image_shape):
-            raise ValueError(f"got images {images.shape}, expected [B, {image_shape}]")
-        variables = encoder_net.init(stream(key, "encoder"), images[:1])
+    def init_fn(key):
+        variables = encoder_net.init(stream(key, "encoder"), jnp.zeros((1, *image_shape)))
         params = {
             "encoder": variables.pop("params"),
             "latents": layers.init(stream(key, "latents")),
@@ -116,12 +113,12 @@ def vae(
             posterior = encoder_net.apply(variables, images)
         return layers.apply(params["latents"], posterior), carry
 
-    def decode(params, z, layer):
+    def logits(params, z, layer):
         if layers.embedded:
             # A product, not a look-up: on a GPU the gradient of that is a sum in random order.
             chosen = jax.nn.one_hot(layer, num_layers)
-            told = jnp.matmul(chosen, params["latents"]["embedding"], precision="float32")
-            z = jnp.concatenate([z, told], axis=-1)
+            embedding = jnp.matmul(chosen, params["latents"]["embedding"], precision="float32")
+            z = jnp.concatenate([z, embedding], axis=-1)
         return decoder_net.apply({"params": params["decoder"]}, z).astype(jnp.float32)
 
-    return Model(init_fn, encode, decode)
+    return Model(init_fn, encode, logits)

@@ -11,11 +11,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from devae_jax.objectives import adversarial, control, dip, kl, tc
+from devae_jax.objectives.ada_gvae import ada_gvae
 from devae_jax.objectives.elbo import elbo
 from devae_jax.objectives.infogan import infogan
 from devae_jax.types import Objective, Term
 
-OBJECTIVES: dict[str, Callable[..., Objective]] = {"elbo": elbo, "infogan": infogan}
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "elbo": elbo,
+    "ada_gvae": ada_gvae,
+    "infogan": infogan,
+}
 
 TERMS: dict[str, Callable[..., Term]] = {
     "pressure": kl.pressure,
@@ -80,6 +85,16 @@ METHODS: dict[str, Method] = {
     ),
     "exponential_annealing": Method(
         "code of Wu et al. 2022", "rec + beta(t) KL", "configs/exponential_annealing.py"
+    ),
+    "ada_gvae": Method(
+        "Locatello et al. 2020, Section 4",
+        "rec + beta KL of both images of a pair, near latents averaged",
+        "configs/ada_gvae.py",
+    ),
+    "ada_ml_vae": Method(
+        "Locatello et al. 2020, Section 4",
+        "rec + beta KL of both images of a pair, near latents multiplied",
+        "configs/ada_gvae.py:ml_vae",
     ),
     "infogan": Method(
         "Chen et al. 2016, Eq. 6; game of Gulrajani et al. 2017",

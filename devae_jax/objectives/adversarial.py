@@ -1,15 +1,12 @@
 """Total correlation by a discriminator between codes and codes with shuffled latents."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
 from devae_jax import rng
-from devae_jax.types import Array, Params, Scalar, Term
-
-# init(key, latent_dim D) -> params;  apply(params, z [B, D]) -> logits [B, 2]
-Network = tuple[Callable[[Array, int], Params], Callable[[Params, Array], Array]]
+from devae_jax.models.discriminator import discriminator
+from devae_jax.objectives.batch import local
+from devae_jax.types import Array, Context, Scalar, Term
 
 
 def permute(key: Array, z: Array) -> Array:
@@ -30,12 +27,12 @@ def cross_entropy(logits: Array, permuted_logits: Array) -> Array:
 
 
 def density_ratio(
+    context: Context,
     *,
-    discriminator: Callable[..., Network],
-    gamma: Scalar = 35.0,  # type: ignore[assignment]
+    gamma: Scalar = 35.0,
     width: int = 1000,
     depth: int = 6,
-    slope: Scalar = 0.2,  # type: ignore[assignment]
+    slope: Scalar = 0.2,
     second_batch: bool = False,
 ) -> Term:
     """gamma TC(z_i) by the density-ratio trick; with `pressure(betas=1)`, FactorVAE.
@@ -48,26 +45,32 @@ def density_ratio(
     loss reports the model's part alone. Players move simultaneously; the DeVAE code moves
     the discriminator first. There is one discriminator a latent layer; the weight of a
     layer also scales its discriminator's gradient, which Adam ignores up to its epsilon.
+    Where the batch is split, codes are permuted over the global one, and each device's
+    discriminator sees an equal part of them.
 
     Args:
-      discriminator: factory (width, depth, slope) -> (init, apply), see
-        `models.discriminator`.
+      context: gives D and K.
       gamma: weight of TC.
-      width, depth, slope: of the discriminator's hidden layers.
+      width, depth, slope: of the discriminator's hidden layers, see `models.discriminator`.
       second_batch: split the batch (of even size) in two and permute the second half, the
         paper's second batch; otherwise permute the same batch, as public code does.
-    """
-    init_one, apply_one = discriminator(width=width, depth=depth, slope=slope)
 
-    def init(key, latent_dim, num_layers):
-        keys = jax.random.split(rng.stream(key, "discriminator"), num_layers)
-        return jax.vmap(lambda k: init_one(k, latent_dim))(keys), {}
+    Raises:
+      ValueError: a second batch from an odd one, or devices that do not divide the batch, or
+        its half (all when traced).
+    """
+    init_one, apply_one = discriminator(context.latent_dim, width=width, depth=depth, slope=slope)
+
+    def init(key):
+        keys = jax.random.split(rng.stream(key, "discriminator"), context.num_layers)
+        return jax.vmap(init_one)(keys), {}
 
     def apply(params, carry, latents, key, step):
         z, other = latents.z, latents.z
         if second_batch:
-            z, other = jnp.split(latents.z, 2, axis=1)
+            z, other = _halves(latents.z)
         permuted = permute(rng.stream(key, "permute"), other)
+        z, permuted = local((z, permuted), context.axis_name, axis=1)
         fixed = jax.lax.stop_gradient(params)
         ratio = jax.vmap(lambda p, z: tc(apply_one(p, z)))(fixed, z)
         loss = jax.vmap(lambda p, z, y: cross_entropy(apply_one(p, z), apply_one(p, y)))(
@@ -77,3 +80,14 @@ def density_ratio(
         return value, (carry, {"tc": ratio, "loss": loss})
 
     return Term(init=init, apply=apply)
+
+
+def _halves(z: Array) -> tuple[Array, Array]:
+    """The two halves of the batch, each [K, B / 2, D]."""
+    if z.shape[1] % 2:
+        raise ValueError(
+            f"got a batch of {z.shape[1]} images, expected an even number for second_batch=True; "
+            "fix batch_size"
+        )
+    first, second = jnp.split(z, 2, axis=1)
+    return first, second

@@ -9,7 +9,18 @@ import jax.numpy as jnp
 
 from devae_jax.names import lookup
 from devae_jax.objectives import schedules
-from devae_jax.types import Array, Positive, Scalar, Term
+from devae_jax.objectives.kl import PositivePressure
+from devae_jax.types import (
+    Array,
+    Context,
+    Duration,
+    Fraction,
+    Interval,
+    Positive,
+    Pressure,
+    Scalar,
+    Term,
+)
 
 # Proportional parts of DynamicVAE as functions of the error e = target - KL.
 PROPORTIONAL = {
@@ -19,15 +30,16 @@ PROPORTIONAL = {
 
 
 def control_vae(
+    context: Context,
     *,
-    target: Positive = 18.0,  # type: ignore[assignment]
-    start: Scalar = 0.5,  # type: ignore[assignment]
-    target_steps: Positive = 600_000.0,  # type: ignore[assignment]
-    interval_steps: Positive = 5_000.0,  # type: ignore[assignment]
-    k_p: Scalar = 0.01,  # type: ignore[assignment]
-    k_i: Scalar = 0.001,  # type: ignore[assignment]
-    beta_min: Scalar = 1.0,  # type: ignore[assignment]
-    beta_max: Positive = 1e6,  # type: ignore[assignment]
+    target: Positive = 18.0,
+    start: Scalar = 0.5,
+    target_steps: Interval = 600_000.0,
+    interval_steps: Interval = 5_000.0,
+    k_p: Scalar = 0.01,
+    k_i: Scalar = 0.001,
+    beta_min: Pressure = 1.0,
+    beta_max: PositivePressure = 1e6,
 ) -> Term:
     """beta(t) KL with beta from a nonlinear PI controller: ControlVAE.
 
@@ -45,10 +57,10 @@ def control_vae(
       k_p, k_i: gains, both positive (Ki is negative in published code).
     """
 
-    def init(key, latent_dim, num_layers):
+    def init(key):
         return {}, {
-            "integral": jnp.zeros(num_layers),
-            "beta": jnp.full(num_layers, beta_min, float),
+            "integral": jnp.zeros(context.num_layers),
+            "beta": jnp.full(context.num_layers, beta_min, float),
         }
 
     def apply(params, carry, latents, key, step):
@@ -72,17 +84,18 @@ def control_vae(
 
 
 def dynamic_vae(
+    context: Context,
     *,
-    target: Positive = 18.0,  # type: ignore[assignment]
-    start: Scalar = 0.0,  # type: ignore[assignment]
-    target_steps: Positive = 200_000.0,  # type: ignore[assignment]
-    interval_steps: Positive = 5_000.0,  # type: ignore[assignment]
-    ramp_steps: Scalar = 1.0,  # type: ignore[assignment]
-    k_p: Scalar = 0.01,  # type: ignore[assignment]
-    k_i: Scalar = 0.001,  # type: ignore[assignment]
-    smoothing: Scalar = 0.95,  # type: ignore[assignment]
-    beta_start: Positive = 150.0,  # type: ignore[assignment]
-    beta_min: Scalar = 1.0,  # type: ignore[assignment]
+    target: Positive = 18.0,
+    start: Scalar = 0.0,
+    target_steps: Interval = 200_000.0,
+    interval_steps: Interval = 5_000.0,
+    ramp_steps: Duration = 1.0,
+    k_p: Scalar = 0.01,
+    k_i: Scalar = 0.001,
+    smoothing: Fraction = 0.95,
+    beta_start: PositivePressure = 150.0,
+    beta_min: Pressure = 1.0,
     proportional: str = "sigmoid",
 ) -> Term:
     """beta(t) KL with beta from an incremental PI controller, from high beta down: DynamicVAE.
@@ -107,9 +120,10 @@ def dynamic_vae(
     """
     p = lookup(PROPORTIONAL, proportional, "proportional")
 
-    def init(key, latent_dim, num_layers):
-        zeros = jnp.zeros(num_layers)
-        return {}, {"beta": jnp.full(num_layers, beta_start, float), "kl": zeros, "error": zeros}
+    def init(key):
+        zeros = jnp.zeros(context.num_layers)
+        beta = jnp.full(context.num_layers, beta_start, float)
+        return {}, {"beta": beta, "kl": zeros, "error": zeros}
 
     def apply(params, carry, latents, key, step):
         kl = latents.kl.sum(axis=-1)

@@ -7,14 +7,10 @@ observations", Eqs. 6 and 7: lambda_od sum_{i != j} C_ij^2 + lambda_d sum_i (C_i
 import jax.numpy as jnp
 
 from devae_jax.objectives.kl import stateless
-from devae_jax.types import Array, Latents, Scalar, Term
+from devae_jax.types import Array, Context, Latents, Number, Scalar, Term
 
 
-def dip_i(
-    *,
-    lambda_od: Scalar = 10.0,  # type: ignore[assignment]
-    lambda_d: Scalar = 100.0,  # type: ignore[assignment]
-) -> Term:
+def dip_i(context: Context, *, lambda_od: Scalar = 10.0, lambda_d: Scalar = 100.0) -> Term:
     """DIP-VAE-I: C = Cov_x[mean(x)], the covariance of the posterior means over the batch."""
 
     def value(latents: Latents, step: Array):
@@ -23,11 +19,7 @@ def dip_i(
     return stateless(value)
 
 
-def dip_ii(
-    *,
-    lambda_od: Scalar = 10.0,  # type: ignore[assignment]
-    lambda_d: Scalar = 10.0,  # type: ignore[assignment]
-) -> Term:
+def dip_ii(context: Context, *, lambda_od: Scalar = 10.0, lambda_d: Scalar = 10.0) -> Term:
     """DIP-VAE-II: C = Cov_q[z] = Cov_x[mean(x)] + E_x[diag variance(x)].
 
     As published: the mean variance of each latent goes onto the diagonal. The DeVAE code
@@ -50,7 +42,7 @@ def mean_covariance(latents: Latents) -> Array:
     return jnp.einsum("kbi,kbj->kij", centred, centred) / mean.shape[1]
 
 
-def _penalty(covariance: Array, lambda_od: Array, lambda_d: Array) -> Array:
+def _penalty(covariance: Array, lambda_od: Number, lambda_d: Number) -> Array:
     diagonal = jnp.diagonal(covariance, axis1=1, axis2=2)
     total = jnp.square(covariance).sum(axis=(1, 2))
     off_diagonal = total - jnp.square(diagonal).sum(axis=-1)

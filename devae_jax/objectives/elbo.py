@@ -14,54 +14,100 @@ import jax.numpy as jnp
 from devae_jax import rng
 from devae_jax.names import lookup
 from devae_jax.objectives import gaussian
-from devae_jax.types import Array, Latents, Model, Objective, Posterior, Scalar, Term
+from devae_jax.objectives.batch import gather, local
+from devae_jax.objectives.likelihood import LIKELIHOODS
+from devae_jax.types import (
+    Array,
+    Context,
+    Latents,
+    Metrics,
+    Model,
+    Objective,
+    Posterior,
+    Scalar,
+    Term,
+)
 
 LAYER_SELECTIONS = ("sum", "sampled")
 
 
-def layer_weights(scale: Array, num_layers: int) -> Array:
+def layer_weights(scale: Scalar, num_layers: int) -> Array:
     """[K] weights s^i of the layers. Paper, Section 3.3; `scale` s = 1 is uniform."""
-    return jnp.power(jnp.asarray(scale, jnp.float32), jnp.arange(num_layers, dtype=jnp.float32))
+    return jnp.power(jnp.asarray(scale, float), jnp.arange(num_layers, dtype=float))
 
 
 def elbo(
+    context: Context,
     model: Model,
     terms: Mapping[str, Term],
-    likelihood: Callable[[Array, Array], Array],
     *,
-    latent_dim: int,
-    num_layers: int = 1,
+    likelihood: str = "bernoulli",
     layers: str = "sum",
-    scale: Scalar = 1.0,  # type: ignore[assignment]
-    axis_name: str | None = None,
-    noise: Callable[..., Array] = jax.random.normal,
+    scale: Scalar = 1.0,
 ) -> Objective:
     """Negative ELBO: reconstruction error plus `terms`, in nats, mean over the batch.
 
     Args:
+      context: with an axis name, the batch is split over it. Latents are gathered, so that
+        every term sees the global batch.
       model: encoder and decoder with K latent layers.
       terms: penalties by name, each with a value a layer.
-      likelihood: (logits, images) -> [N] summed over pixels.
+      likelihood: name in LIKELIHOODS, of the reconstruction error.
       layers: "sum" adds s^i L_i over all layers, each with fresh noise (the author's
         code); "sampled" draws one layer with p(i) = s^i / sum_j s^j and decodes only
         that one (paper, Algorithm 1). For s = 1 the gradient of the former is K times
         the expectation of the latter's.
       scale: s, weights reconstruction and penalties of a layer alike.
-      axis_name: mapped axis over which the batch is split. Latents are gathered over
-        it, so that every term sees the global batch.
-      noise: sampler (key, shape) -> N(0, 1); a recorded one makes the loss repeatable.
 
     Raises:
-      ValueError: unknown `layers`.
+      ValueError: unknown `likelihood` or `layers`, or a model of another kind.
     """
-    lookup(dict.fromkeys(LAYER_SELECTIONS), layers, "objective.layers")
+    return evidence(context, model, terms, likelihood=likelihood, layers=layers, scale=scale)
 
-    def init(key, images):
+
+def apart(posterior: Posterior) -> tuple[Posterior, Metrics]:
+    """Every view keeps its posterior."""
+    return posterior, {}
+
+
+def evidence(
+    context: Context,
+    model: Model,
+    terms: Mapping[str, Term],
+    *,
+    likelihood: str,
+    layers: str,
+    scale: Scalar,
+    views: tuple[str, ...] = ("image",),
+    couple: Callable[[Posterior], tuple[Posterior, Metrics]] = apart,
+    noise: Callable[[Array, tuple[int, ...]], Array] = jax.random.normal,
+) -> Objective:
+    """`elbo` with the hooks of the objectives that are built on it.
+
+    Args:
+      context, model, terms, likelihood, layers, scale: see `elbo`
+      views: keys of the batch, V of them, whose images [B, H, W, C] are encoded and decoded;
+        the loss is the mean over all V B of them. What the terms see has V B rows, view by
+        view
+      couple: how the posteriors of an image's views depend on each other, leaves
+        [K, V, b, D] -> (leaves of that shape, metrics); b rows are this device's
+      noise: sampler (key, shape [K, V B, D]) -> N(0, 1); a recorded one repeats a loss
+
+    Raises:
+      ValueError: unknown `likelihood` or `layers`, or a model of another kind.
+    """
+    if not isinstance(model, Model):
+        raise ValueError(
+            f"got a {type(model).__name__} as the model, expected a Model with an encoder and a "
+            "decoder; fix model.name or objective.name"
+        )
+    lookup(dict.fromkeys(LAYER_SELECTIONS), layers, "objective.layers")
+    error = lookup(LIKELIHOODS, likelihood, "objective.likelihood")
+    num_layers, axis_name = context.num_layers, context.axis_name
+
+    def init(key):
+        inits = {"model": model.init} | {name: term.init for name, term in terms.items()}
         params, carry = {}, {}
-        inits = {"model": lambda k: model.init(k, images)} | {
-            name: lambda k, term=term: term.init(k, latent_dim, num_layers)
-            for name, term in terms.items()
-        }
         for name, init_one in inits.items():
             params[name], carry[name] = init_one(rng.stream(key, name))
         return (
@@ -69,29 +115,32 @@ def elbo(
             {name: c for name, c in carry.items() if c},
         )
 
-    def loss(params, carry, images, key, step):
+    def loss(params, carry, batch, key, step):
+        images = jnp.concatenate([batch[view] for view in views])
         posterior, model_carry = model.encode(
             params["model"], carry.get("model", {}), images, step=step, train=True
         )
-        gathered = gather(posterior, axis_name)
-        z = gaussian.sample(gathered, noise(rng.stream(key, "noise"), gathered.mean.shape))
-        latents = Latents(posterior=gathered, z=z, kl=gaussian.kl(gathered).mean(axis=1))
+        coupled, metrics = couple(jax.tree.map(_split_views, posterior))
+        gathered = gather(coupled, axis_name, axis=2)  # [K, V, B, D]
+        everything = jax.tree.map(_join_views, gathered)  # [K, V B, D]
+        z = gaussian.sample(everything, noise(rng.stream(key, "noise"), everything.mean.shape))
+        latents = Latents(posterior=everything, z=z, kl=gaussian.kl(everything).mean(axis=1))
 
         weights = layer_weights(scale, num_layers)
-        own = local(z, images.shape[0], axis_name)
+        z = _join_views(local(_split_views(z), axis_name, axis=2))  # [K, V b, D]
         if layers == "sampled":
             layer = jax.random.categorical(rng.stream(key, "layer"), jnp.log(weights))
             chosen = jnp.arange(num_layers) == layer
-            weights = chosen.astype(jnp.float32)
-            one = _reconstruct(params, own[layer][None], layer[None], images)
+            weights = chosen.astype(weights.dtype)
+            one = reconstruct(params, z[layer][None], layer[None], images)
             reconstruction = jnp.where(chosen, one, 0.0)
             measured = jnp.where(chosen, one, jnp.nan)
         else:
-            reconstruction = _reconstruct(params, own, jnp.arange(num_layers), images)
+            reconstruction = reconstruct(params, z, jnp.arange(num_layers), images)
             measured = reconstruction
 
         total = jnp.sum(weights * reconstruction)
-        metrics = {
+        metrics |= {
             "reconstruction": measured,
             "kl": latents.kl.sum(axis=-1),
             "loss/reconstruction": total,
@@ -109,36 +158,29 @@ def elbo(
                 new_carry[name] = term_carry
         return total, (new_carry, metrics | {"loss": total})
 
-    def _reconstruct(params, z, layer, images):
+    def _split_views(rows):
+        """[K, V b, D] -> [K, V, b, D]."""
+        return rows.reshape(rows.shape[0], len(views), -1, rows.shape[-1])
+
+    def _join_views(rows):
+        """[K, V, b, D] -> [K, V b, D]."""
+        return rows.reshape(rows.shape[0], -1, rows.shape[-1])
+
+    def reconstruct(params, z, layer, images):
         """[L] reconstruction errors of samples z [L, B, D] of layers [L]: one decoder call."""
         num, batch, _ = z.shape
-        logits = model.decode(params["model"], z.reshape(num * batch, -1), jnp.repeat(layer, batch))
-        tiled = jnp.broadcast_to(images[None], (num, *images.shape)).reshape(logits.shape)
-        return likelihood(logits, tiled).reshape(num, batch).mean(axis=1)
+        decoded = logits(params, z.reshape(num * batch, -1), jnp.repeat(layer, batch))
+        tiled = jnp.broadcast_to(images[None], (num, *images.shape)).reshape(decoded.shape)
+        return error(decoded, tiled).reshape(num, batch).mean(axis=1)
 
     def encode(params, carry, images, step):
         model_carry = carry.get("model", {})
         return model.encode(params["model"], model_carry, images, step=step, train=False)[0]
 
-    def decode(params, z, layer):
-        return model.decode(params["model"], z, layer)
+    def logits(params, z, layer):
+        return model.logits(params["model"], z, layer)
 
     def trainable(params, step):
         return dict.fromkeys(params, 1.0) | {"model": model.trainable(params["model"], step)}
 
-    return Objective(init, loss, encode, decode, trainable)
-
-
-def gather(posterior: Posterior, axis_name: str | None) -> Posterior:
-    """The posterior of the global batch: leaves [K, B, D] from each device's [K, b, D]."""
-    if axis_name is None:
-        return posterior
-    return jax.tree.map(lambda x: jax.lax.all_gather(x, axis_name, axis=1, tiled=True), posterior)
-
-
-def local(z: Array, size: int, axis_name: str | None) -> Array:
-    """This device's [K, size, D] part of samples [K, B, D] of the global batch."""
-    if axis_name is None:
-        return z
-    start = jax.lax.axis_index(axis_name) * size
-    return jax.lax.dynamic_slice_in_dim(z, start, size, axis=1)
+    return Objective(init, loss, encode, logits, error, trainable, views)

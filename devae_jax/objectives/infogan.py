@@ -1,7 +1,7 @@
 """InfoGAN: codes that a critic can read off generated images."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,8 +9,10 @@ import jax.numpy as jnp
 
 from devae_jax import rng
 from devae_jax.names import lookup
+from devae_jax.objectives import batch as batches
 from devae_jax.objectives import gaussian
-from devae_jax.types import Array, Gan, Objective, Positive, Posterior, Scalar
+from devae_jax.objectives.likelihood import LIKELIHOODS
+from devae_jax.types import Array, Context, Gan, Objective, Positive, Posterior, Scalar, Term
 
 
 class Game(NamedTuple):
@@ -47,13 +49,15 @@ VARIANTS = {
 
 
 def infogan(
+    context: Context,
     model: Gan,
+    terms: Mapping[str, Term],
     *,
     variant: str = "wasserstein_gp",
-    information: Scalar = 1.0,  # type: ignore[assignment]
-    gradient_penalty: Scalar = 10.0,  # type: ignore[assignment]
-    critic_steps: Positive = 1.0,  # type: ignore[assignment]
-    axis_name: str | None = None,
+    information: Scalar = 1.0,
+    gradient_penalty: Scalar = 10.0,
+    critic_steps: Positive = 1.0,
+    likelihood: str = "bernoulli",
 ) -> Objective:
     """A game between generator and critic, plus a bound on the mutual information of codes.
 
@@ -67,32 +71,42 @@ def infogan(
     Players move simultaneously; with critic_steps = n the generator moves every n-th step.
 
     Args:
+      context: with an axis name, the batch is split over it; codes are drawn for the global
+        batch.
       model: see `models.gan`.
+      terms: must be empty.
       variant: "wasserstein_gp" (default), or "minimax" with the non-saturating generator and
         the R1 penalty, without which the critic wins at once on binary images.
       information: weight of the information bound, nats.
       gradient_penalty: weight of the penalty.
       critic_steps: critic updates for each of the generator's.
-      axis_name: mapped axis over which the batch is split; codes are drawn for the global
-        batch.
+      likelihood: name in LIKELIHOODS, of the error that evaluation reports for images decoded
+        from their codes; the loss has none.
 
     Raises:
-      ValueError: unknown variant.
+      ValueError: unknown variant or likelihood, any terms, or a model of another kind.
     """
-    game = lookup(VARIANTS, variant, "variant")
+    if not isinstance(model, Gan):
+        raise ValueError(
+            f"got a {type(model).__name__} as the model, expected a Gan with a generator and a "
+            "critic; fix model.name or objective.name"
+        )
+    if terms:
+        raise ValueError(
+            f"got objective.terms {', '.join(terms)}, expected none: infogan takes no terms; "
+            "remove them"
+        )
+    game = lookup(VARIANTS, variant, "objective.variant")
+    error = lookup(LIKELIHOODS, likelihood, "objective.likelihood")
 
-    def draw(sampler, key, shape):
-        """Random numbers [b, ...] for this device's part of the global batch."""
-        if axis_name is None:
-            return sampler(key, shape)
-        shards, index = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
-        drawn = sampler(key, (shards * shape[0], *shape[1:]))
-        return jax.lax.dynamic_slice_in_dim(drawn, index * shape[0], shape[0])
+    def draw(sampler, key, *shape):
+        return batches.draw(sampler, key, shape, context.axis_name)
 
-    def loss(params, carry, images, key, step):
-        batch = images.shape[0]
-        codes = draw(jax.random.normal, rng.stream(key, "codes"), (batch, model.latent_dim))
-        noise = draw(jax.random.normal, rng.stream(key, "noise"), (batch, model.noise_dim))
+    def loss(params, carry, batch, key, step):
+        images = batch["image"]
+        rows = images.shape[0]
+        codes = draw(jax.random.normal, rng.stream(key, "codes"), rows, model.latent_dim)
+        noise = draw(jax.random.normal, rng.stream(key, "noise"), rows, model.noise_dim)
         fake = jax.nn.sigmoid(model.generate(params["generator"], codes, noise))
 
         score, posterior = model.criticise(jax.lax.stop_gradient(params["critic"]), fake)
@@ -101,9 +115,9 @@ def infogan(
         fake = jax.lax.stop_gradient(fake)
         scores, posterior = model.criticise(params["critic"], jnp.concatenate([images, fake]))
         real_score, fake_score = jnp.split(scores, 2)
-        log_q = _log_q(jax.tree.map(lambda leaf: leaf[:, batch:], posterior), codes)
+        log_q = _log_q(jax.tree.map(lambda leaf: leaf[:, rows:], posterior), codes)
         critic_loss = game.critic(real_score, fake_score) - information * log_q
-        mix = draw(jax.random.uniform, rng.stream(key, "mix"), (batch, 1, 1, 1))
+        mix = draw(jax.random.uniform, rng.stream(key, "mix"), rows, 1, 1, 1)
         slope = _slope(model, params["critic"], game.place(images, fake, mix))
         penalty = jnp.square(slope - game.slope).mean()
         critic_loss += gradient_penalty * penalty
@@ -128,7 +142,7 @@ def infogan(
         turn = (step + 1) % jnp.maximum(jnp.round(critic_steps), 1.0) < 1.0
         return {"generator": turn.astype(jnp.float32), "critic": 1.0}
 
-    return Objective(model.init, loss, encode, model.decode, trainable)
+    return Objective(model.init, loss, encode, model.logits, error, trainable)
 
 
 def _log_q(posterior: Posterior, codes: Array) -> Array:

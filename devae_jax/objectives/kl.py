@@ -4,6 +4,7 @@ Each factory returns a `Term` with value [K] in nats; KL_i = sum over latents of
 E_x KL(q(z_i|x) || N(0, I)).
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import jax.numpy as jnp
@@ -12,22 +13,28 @@ from devae_jax.objectives import schedules
 from devae_jax.types import (
     Array,
     Capacities,
+    Context,
+    Duration,
     Hyper,
+    Interval,
     Latents,
-    Positive,
+    Metrics,
+    Number,
+    Pressure,
     Pressures,
     Scalar,
     Term,
 )
 
+PositivePressure = Annotated[Number, Hyper(above=True, role="pressure")]
 # One pressure a stage of training, not a layer: [G].
-Stages = Annotated[Array, Hyper(per_stage=True, exclusive=True, order="decreasing")]
+Stages = Annotated[Number, Hyper(per_stage=True, above=True, order="decreasing", role="pressure")]
 
 
-def stateless(value_and_metrics) -> Term:
+def stateless(value_and_metrics: Callable[[Latents, Array], tuple[Array, Metrics]]) -> Term:
     """A term without parameters or state from (latents, step) -> (value [K], metrics)."""
 
-    def init(key, latent_dim, num_layers):
+    def init(key):
         return {}, {}
 
     def apply(params, carry, latents, key, step):
@@ -37,7 +44,7 @@ def stateless(value_and_metrics) -> Term:
     return Term(init=init, apply=apply)
 
 
-def pressure(*, betas: Pressures) -> Term:
+def pressure(context: Context, *, betas: Pressures) -> Term:
     """beta_i KL_i: VAE (1), beta-VAE (one beta), DeVAE (beta_0 < beta_1 < ...).
 
     Kingma & Welling 2014; Higgins et al. 2017, Eq. 4; Wu et al., arXiv:2303.12959.
@@ -49,11 +56,12 @@ def pressure(*, betas: Pressures) -> Term:
 
 
 def capacity(
+    context: Context,
     *,
     capacities: Capacities,
-    gamma: Scalar = 1000.0,  # type: ignore[assignment]
-    start: Scalar = 0.0,  # type: ignore[assignment]
-    anneal_steps: Scalar = 0.0,  # type: ignore[assignment]
+    gamma: Scalar = 1000.0,
+    start: Scalar = 0.0,
+    anneal_steps: Duration = 0.0,
 ) -> Term:
     """gamma |KL_i - C_i|: the decremental bottleneck in its capacity form.
 
@@ -76,24 +84,26 @@ def capacity(
 
 
 def annealed(
+    context: Context,
     *,
-    c_max: Scalar = 25.0,  # type: ignore[assignment]
-    gamma: Scalar = 1000.0,  # type: ignore[assignment]
-    anneal_steps: Scalar = 100_000.0,  # type: ignore[assignment]
+    c_max: Scalar = 25.0,
+    gamma: Scalar = 1000.0,
+    anneal_steps: Duration = 100_000.0,
 ) -> Term:
     """gamma |KL - C(t)|, C(t) = min(c_max, t c_max / anneal_steps): AnnealedVAE (CCI-VAE).
 
     Burgess et al. 2018, Eq. 8. A function of the step t = 0, 1, ...; the DeVAE code counts
     calls from 1 instead, which is this schedule one step ahead.
     """
-    return capacity(capacities=c_max, gamma=gamma, anneal_steps=anneal_steps)
+    return capacity(context, capacities=c_max, gamma=gamma, anneal_steps=anneal_steps)
 
 
 def cascade(
+    context: Context,
     *,
-    beta_min: Scalar = 1.0,  # type: ignore[assignment]
-    beta_max: Scalar = 10.0,  # type: ignore[assignment]
-    stage_steps: Positive = 15_000.0,  # type: ignore[assignment]
+    beta_min: Pressure = 1.0,
+    beta_max: Pressure = 10.0,
+    stage_steps: Interval = 15_000.0,
 ) -> Term:
     """sum_d beta_d KL_d, beta_d low for released latents and high for the rest: CascadeVAE-C.
 
@@ -113,11 +123,12 @@ def cascade(
 
 
 def exponential_annealing(
+    context: Context,
     *,
-    beta: Positive = 150.0,  # type: ignore[assignment]
-    temperature: Scalar = 6.0,  # type: ignore[assignment]
-    warmup_steps: Scalar = 10_000.0,  # type: ignore[assignment]
-    anneal_steps: Positive = 200_000.0,  # type: ignore[assignment]
+    beta: PositivePressure = 150.0,
+    temperature: Scalar = 6.0,
+    warmup_steps: Duration = 10_000.0,
+    anneal_steps: Interval = 200_000.0,
 ) -> Term:
     """beta(t) KL, beta(t) = max(1, beta exp(-temperature (1 - t))): a rising pressure.
 
@@ -134,11 +145,7 @@ def exponential_annealing(
     return stateless(value)
 
 
-def deft_pressure(
-    *,
-    betas: Stages,
-    stage_steps: Positive,
-) -> Term:
+def deft_pressure(context: Context, *, betas: Stages, stage_steps: Interval) -> Term:
     """beta_g KL in stage g of training, beta_0 > beta_1 > ...: DEFT.
 
     Wu et al. 2022 ("DEFT: Distilling Entangled Factors by Preventing Information
@@ -146,7 +153,7 @@ def deft_pressure(
 
     Args:
       betas: [G], one pressure a stage; the last one stays.
-      stage_steps: length of a stage, that of the staged model unless given.
+      stage_steps: length of a stage, to be that of the staged model.
     """
 
     def value(latents: Latents, step: Array):
@@ -157,7 +164,7 @@ def deft_pressure(
     return stateless(value)
 
 
-def _weigh(latents: Latents, betas: Array):
+def _weigh(latents: Latents, betas: Number) -> tuple[Array, Metrics]:
     kl = latents.kl.sum(axis=-1)
     betas = jnp.broadcast_to(jnp.asarray(betas, kl.dtype), kl.shape)
     return betas * kl, {"beta": betas}

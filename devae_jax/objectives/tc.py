@@ -12,18 +12,19 @@ from jax.scipy.special import logsumexp
 
 from devae_jax.names import lookup
 from devae_jax.objectives import gaussian
+from devae_jax.objectives.batch import local
 from devae_jax.objectives.kl import stateless
-from devae_jax.types import Array, Latents, Positive, Scalar, Term
+from devae_jax.types import Array, Context, Latents, Scalar, Term
 
 _MAX_ELEMENTS = 2**22  # of the [rows, B, D] log densities held at once
 
 
-def plain_weights(batch_size: int, dataset_size: Array) -> Array:
+def plain_weights(batch_size: int, dataset_size: int) -> Array:
     """log W = 0, [B, B]: constants left out, as in disentanglement_lib. Same gradients as "mws"."""
     return jnp.zeros((batch_size, batch_size))
 
 
-def mws_weights(batch_size: int, dataset_size: Array) -> Array:
+def mws_weights(batch_size: int, dataset_size: int) -> Array:
     """log W = -log(N B), [B, B]: minibatch-weighted sampling, Chen et al. 2018, Eq. 5.
 
     TC is then that of `plain_weights` plus (D - 1) log(N B).
@@ -31,7 +32,7 @@ def mws_weights(batch_size: int, dataset_size: Array) -> Array:
     return jnp.full((batch_size, batch_size), -jnp.log(1.0 * batch_size * dataset_size))
 
 
-def mss_weights(batch_size: int, dataset_size: Array) -> Array:
+def mss_weights(batch_size: int, dataset_size: int) -> Array:
     """log W of minibatch-stratified sampling, [B, B]: Chen et al. 2018, Appendix C.2.
 
     With M = B - 1, row i weighs its own image 1/N, one other image (N - M) / (N M), and
@@ -41,20 +42,22 @@ def mss_weights(batch_size: int, dataset_size: Array) -> Array:
     """
     others = max(batch_size - 1, 1)
     rest = jnp.maximum(dataset_size - others, 0.0) / (dataset_size * 1.0 * others)
-    own = jnp.eye(batch_size, dtype=bool)
-    log = jnp.where(jnp.roll(own, 1, axis=1), jnp.log(rest), -jnp.log(1.0 * others))
-    return jnp.where(own, -jnp.log(1.0 * dataset_size), log)
+    same_image = jnp.eye(batch_size, dtype=bool)
+    next_image = jnp.roll(same_image, 1, axis=1)  # row i, column i + 1
+    log = jnp.where(next_image, jnp.log(rest), -jnp.log(1.0 * others))
+    return jnp.where(same_image, -jnp.log(1.0 * dataset_size), log)
 
 
 ESTIMATORS = {"mws": mws_weights, "mss": mss_weights, "plain": plain_weights}
 
 
 def log_marginals(z: Array, mean: Array, logvar: Array, log_weights: Array) -> tuple[Array, Array]:
-    """(log q(z_i), sum_d log q(z_id)) of samples z_i, each [B], nats.
+    """(log q(z_i), sum_d log q(z_id)) of samples z_i, each [R], nats.
 
     Args:
-      z, mean, logvar: [B, D].
-      log_weights: [B, B], see `ESTIMATORS`.
+      z: [R, D], all samples of the batch or some rows of them.
+      mean, logvar: [B, D], of the whole batch.
+      log_weights: [R, B], those rows of the weights in `ESTIMATORS`.
 
     Rows are worked off in blocks, recomputed on the way back, so that memory stays
     bounded for thousands of latents.
@@ -71,24 +74,25 @@ def log_marginals(z: Array, mean: Array, logvar: Array, log_weights: Array) -> t
 
 
 def estimate(z: Array, mean: Array, logvar: Array, log_weights: Array) -> Array:
-    """TC of one layer from [B, D] samples and posteriors, nats."""
+    """TC of one layer, nats: mean over the rows of z. Arguments as for `log_marginals`."""
     joint, product = log_marginals(z, mean, logvar, log_weights)
     return (joint - product).mean()
 
 
 def total_correlation(
+    context: Context,
     *,
-    dataset_size: Positive,
-    weight: Scalar = 5.0,  # type: ignore[assignment]
+    weight: Scalar = 5.0,
     estimator: str = "mws",
 ) -> Term:
     """weight TC(z_i): with `pressure(betas=1)`, beta-TCVAE for beta = 1 + weight.
 
     Chen et al. 2018, Eq. 4 with alpha = gamma = 1: MI + beta TC + dimension-wise KL equals
-    KL + (beta - 1) TC.
+    KL + (beta - 1) TC. Where the batch is split, each device has the rows of its own samples;
+    posteriors are those of the global batch.
 
     Args:
-      dataset_size: N, number of images in the data set.
+      context: gives N, the number of images in the data set.
       weight: beta - 1.
       estimator: "mws" (minibatch-weighted), "mss" (stratified) or "plain" (no constants,
         disentanglement_lib). "mws" and "plain" have the same gradients.
@@ -99,12 +103,13 @@ def total_correlation(
     log_weights_of = lookup(ESTIMATORS, estimator, "estimator")
 
     def value(latents: Latents, step: Array):
-        log_weights = log_weights_of(latents.z.shape[1], dataset_size)
-        posterior = latents.posterior
+        log_weights = log_weights_of(latents.z.shape[1], context.dataset_size)
+        log_weights = local(log_weights, context.axis_name, axis=0)
+        z, posterior = local(latents.z, context.axis_name, axis=1), latents.posterior
         tc = jnp.stack(
             [
-                estimate(latents.z[k], posterior.mean[k], posterior.logvar[k], log_weights)
-                for k in range(latents.z.shape[0])
+                estimate(z[k], posterior.mean[k], posterior.logvar[k], log_weights)
+                for k in range(z.shape[0])
             ]
         )
         return weight * tc, {"tc": tc}

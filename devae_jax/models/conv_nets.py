@@ -2,8 +2,8 @@
 
 import flax.linen as nn
 
-from devae_jax.models.convolution import to_images, to_maps
 from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up
+from devae_jax.models.strided import to_images, to_maps
 from devae_jax.types import Array
 
 SIZES = (32, 64, 128)

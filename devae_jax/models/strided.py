@@ -37,8 +37,8 @@ _DIMENSIONS = {"native": ("NHWC", "HWIO", "NHWC"), "fast": ("CHWN", "HWIO", "CHW
 _FEW_CHANNELS = 4
 
 
-def choose(convolution: str) -> str:
-    """The implementation meant by "auto" on this platform; other names are checked.
+def choose(convolution: str, platform: str) -> str:
+    """The implementation meant by "auto" on a platform (`Context.platform`); checks other names.
 
     Raises:
       ValueError: unknown name.
@@ -46,7 +46,7 @@ def choose(convolution: str) -> str:
     if convolution not in NAMES:
         raise unknown("convolution", convolution, NAMES)
     if convolution == "auto":
-        return "fast" if jax.default_backend() == "cpu" else "native"
+        return "fast" if platform == "cpu" else "native"
     return convolution
 
 
