@@ -1,25 +1,36 @@
 """Metrics of disentanglement: pure functions of codes [N, D] and factors [N, F].
 
 Each returns a dict in which the metric's own name holds the score; matrices are
-[latent, factor], information is in nats. `protocol="dlib"` gives the numbers that papers
-print, "exact" corrects known faults and means codes of the whole factor grid.
+[latent, factor], information is in nats. The caller asks for `protocol="dlib"`, the numbers
+that papers print, or "exact", which corrects known faults and means codes of the whole factor
+grid. A result's `protocol` says what it holds: metrics that disentanglement_lib does not have
+say so.
 """
 
-from devae_jax.metrics.bottleneck import active_units, kl
-from devae_jax.metrics.draws import sample_factors
-from devae_jax.metrics.gaps import diffusion, jemmig, mig, mig_sup
-from devae_jax.metrics.importance import med
-from devae_jax.metrics.independence import unsupervised
+from devae_jax.metrics.active_units import active_units
+from devae_jax.metrics.beta_vae import beta_vae
+from devae_jax.metrics.binning import bin_factors
+from devae_jax.metrics.dci import dci, dci_seconds
+from devae_jax.metrics.diffusion import diffusion
+from devae_jax.metrics.downstream import downstream
+from devae_jax.metrics.draws import numpy_rng, sample_factors
+from devae_jax.metrics.explicitness import explicitness
+from devae_jax.metrics.factor_vae import factor_vae
+from devae_jax.metrics.infomec import infomec, infomec_knn
 from devae_jax.metrics.information import mi_matrix
-from devae_jax.metrics.inputs import bin_factors, numpy_rng
-from devae_jax.metrics.interventions import irs
-from devae_jax.metrics.mixing import infomec, modularity
-from devae_jax.metrics.posteriors import rmig
-from devae_jax.metrics.predictors import downstream, explicitness, sap
-from devae_jax.metrics.selection import udr
+from devae_jax.metrics.irs import irs
+from devae_jax.metrics.jemmig import jemmig
+from devae_jax.metrics.kl import kl
+from devae_jax.metrics.med import med
+from devae_jax.metrics.mig import mig
+from devae_jax.metrics.mig_sup import mig_sup
+from devae_jax.metrics.modularity import modularity
+from devae_jax.metrics.reconstruction import reconstruction_mean, reconstruction_sampled
+from devae_jax.metrics.rmig import rmig
+from devae_jax.metrics.sap import sap
 from devae_jax.metrics.table import CodeTable
-from devae_jax.metrics.trees import dci, dci_seconds
-from devae_jax.metrics.votes import beta_vae, factor_vae
+from devae_jax.metrics.udr import udr
+from devae_jax.metrics.unsupervised import unsupervised
 
 __all__ = [
     "CodeTable",
@@ -33,6 +44,7 @@ __all__ = [
     "explicitness",
     "factor_vae",
     "infomec",
+    "infomec_knn",
     "irs",
     "jemmig",
     "kl",
@@ -42,6 +54,8 @@ __all__ = [
     "mig_sup",
     "modularity",
     "numpy_rng",
+    "reconstruction_mean",
+    "reconstruction_sampled",
     "rmig",
     "sample_factors",
     "sap",

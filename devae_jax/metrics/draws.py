@@ -1,4 +1,4 @@
-"""Factor batches of the sampling metrics, in the exact order of numpy's legacy stream.
+"""Random draws of the metrics, in the exact order of numpy's legacy stream.
 
 Published FactorVAE and beta-VAE scores call `RandomState.randint` once a factor and vote,
 90,000 times a score. The same numbers come out of blocks of raw 32-bit words: `randint(n)`
@@ -8,6 +8,7 @@ masks each word to the bits of n - 1 and skips the words that are still too larg
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 _BLOCK = 1 << 16  # words looked at together: fits the cache
@@ -22,6 +23,16 @@ class Votes(NamedTuple):
 
     fixed: np.ndarray
     points: np.ndarray
+
+
+def numpy_rng(key: int | jax.Array) -> np.random.RandomState:
+    """The host's random stream for an int seed or a jax key.
+
+    An int seed gives `RandomState(seed)`, the stream of published scores.
+    """
+    if isinstance(key, int | np.integer):
+        return np.random.RandomState(key)
+    return np.random.RandomState(np.asarray(jax.random.key_data(key)).ravel())
 
 
 def sample_factors(rng: np.random.RandomState, sizes: Sequence[int], n: int) -> np.ndarray:

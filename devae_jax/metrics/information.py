@@ -1,16 +1,15 @@
 """Mutual information of binned codes with factors: the matrix behind half of the metrics.
 
-Natural logarithms everywhere. Bins are of equal width between a latent's smallest
-and largest value and closed on the left, always in float64: float32 edges can tie.
+Natural logarithms everywhere.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from devae_jax.metrics.inputs import Labels, check, check_protocol
+from devae_jax.metrics.binning import BINS, bin_codes
+from devae_jax.metrics.inputs import Labels, check, label
 
-BINS = 20
 KNOWN = 0.01  # of a factor's entropy: less information than this does not count
 
 
@@ -34,24 +33,6 @@ class Information(NamedTuple):
         """Information less its bias; 0 under 1 % of the factor's entropy, or within the noise."""
         excess = self.mi - self.bias
         return np.where(excess > np.maximum(KNOWN * self.factors, 4 * self.noise), excess, 0.0)
-
-
-def bin_codes(codes: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Bin number of every code, 0 .. bins - 1: float [N, D] -> int64 [N, D].
-
-    Raises ValueError for fewer samples than bins.
-    """
-    if not isinstance(bins, int | np.integer) or bins < 2 or len(codes) < bins:
-        raise ValueError(
-            f"got {len(codes)} samples for bins={bins}, expected two bins or more, and at least as "
-            "many samples; encode more images or ask for fewer bins"
-        )
-    binned = np.empty(codes.shape[::-1], np.int64)
-    for row, code in zip(binned, codes.T, strict=True):
-        code = code.astype(np.float64)
-        edges = np.linspace(code.min(), code.max(), bins + 1)
-        row[:] = np.searchsorted(edges[1:-1], code, side="right")
-    return binned.T
 
 
 def entropy(counts: np.ndarray) -> np.ndarray:
@@ -85,18 +66,24 @@ def bins_for(protocol: str, labels: Labels) -> int:
 
 
 def measure(
-    codes: Any, factors: Any, protocol: str, bins: int | None
+    codes: Any, factors: Any, protocol: str, bins: int | None, definition: str
 ) -> tuple[Information, Labels, dict[str, Any]]:
-    """Check, bin and measure; with it what every metric of this family reports."""
+    """Check, bin and measure; with it what every metric of this family reports.
+
+    definition: what the metric calls its protocol with 20 bins; "binned" with any other number
+        that was asked for
+    """
     codes, labels = check(codes, factors)
-    check_protocol(protocol)
-    bins = bins_for(protocol, labels) if bins is None else bins
-    told = {"protocol": protocol, "bins": bins, "num_samples": len(codes)}
-    return information(codes, labels, bins), labels, told
+    if bins not in (None, BINS):
+        definition = "binned"
+    facts: dict[str, Any] = {"protocol": label(protocol, definition)}
+    facts["bins"] = bins_for(protocol, labels) if bins is None else bins
+    facts["num_samples"] = len(codes)
+    return information(codes, labels, facts["bins"]), labels, facts
 
 
 def mi_matrix(
     codes: Any, factors: Any, *, protocol: str = "dlib", bins: int | None = None
 ) -> np.ndarray:
     """Mutual information of every latent with every factor, nats, [D, F]."""
-    return measure(codes, factors, protocol, bins)[0].mi
+    return measure(codes, factors, protocol, bins, "dlib")[0].mi

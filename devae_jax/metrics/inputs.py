@@ -1,16 +1,12 @@
 """What every metric checks at its door, so that bad input fails with a clear message."""
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from devae_jax.names import unknown
 
-PROTOCOLS = ("dlib", "exact")
+PROTOCOLS = ("dlib", "exact")  # what a caller may ask for; see `label`
 
 
 class Labels(NamedTuple):
@@ -34,6 +30,17 @@ def check_protocol(protocol: str) -> str:
     if protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
     return protocol
+
+
+def label(protocol: str, definition: str) -> str:
+    """What a result calls its protocol: "exact" where that was asked for, else its definition.
+
+    A definition is "dlib" where it is disentanglement_lib's with all of its options; how many
+    images were looked at is the result's num_samples.
+
+    Raises ValueError as `check_protocol`.
+    """
+    return "exact" if check_protocol(protocol) == "exact" else definition
 
 
 def check_codes(codes: Any) -> np.ndarray:
@@ -132,45 +139,8 @@ def check_split(codes: Any, factors: Any, codes_test: Any, factors_test: Any) ->
     return Split(codes, scaled, codes_test, scaled_test, labels, number)
 
 
-def bin_factors(factors: Any, bins: int = 10) -> np.ndarray:
-    """Continuous factors [N, F] as integers, `bins` equal-width bins each. int64 [N, F]."""
-    from devae_jax.metrics.information import bin_codes
-
-    values = np.asarray(factors)
-    if values.ndim != 2 or values.dtype.kind not in "fiub" or not np.isfinite(values).all():
-        raise ValueError(
-            f"got factors of shape {values.shape} and type {values.dtype}, expected finite numbers "
-            "[samples, factors]; a single factor needs factors[:, None]"
-        )
-    return bin_codes(values, bins)
-
-
-def numpy_rng(key: int | jax.Array) -> np.random.RandomState:
-    """The host's random stream for an int seed or a jax key.
-
-    An int seed gives `RandomState(seed)`, the stream of published scores.
-    """
-    if isinstance(key, int | np.integer):
-        return np.random.RandomState(key)
-    return np.random.RandomState(np.asarray(jax.random.key_data(key)).ravel())
-
-
 def spread(values: Any, varying: np.ndarray, num_factors: int) -> np.ndarray:
     """Values of the factors that vary as [F], NaN for the others."""
     per_factor = np.full(num_factors, np.nan)
     per_factor[varying] = values
     return per_factor
-
-
-@contextlib.contextmanager
-def small_fits() -> Iterator[None]:
-    """For scikit-learn on small problems: one thread, since more only wait for each other.
-
-    Its advice to iterate longer is not shown: published protocols stop early on purpose.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
-
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield

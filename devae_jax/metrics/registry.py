@@ -1,180 +1,313 @@
-"""Every metric by name: what it takes, which numbers of its result are scores."""
+"""Every metric by name, with all that its users may want to know of it.
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, NamedTuple
+Evaluation, tables and figures read these declarations: a new metric is a function in a file of
+its name and one entry here.
+"""
 
-import numpy as np
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
-from devae_jax.metrics import (
-    bottleneck,
-    gaps,
-    importance,
-    independence,
-    interventions,
-    mixing,
-    posteriors,
-    predictors,
-    trees,
-    votes,
-)
+from devae_jax.metrics.active_units import active_units
+from devae_jax.metrics.beta_vae import beta_vae
+from devae_jax.metrics.dci import dci, dci_seconds
+from devae_jax.metrics.declaration import NEEDS, Inputs, Metric, Score
+from devae_jax.metrics.diffusion import diffusion
+from devae_jax.metrics.downstream import downstream, downstream_seconds
+from devae_jax.metrics.explicitness import explicitness
+from devae_jax.metrics.factor_vae import factor_vae
+from devae_jax.metrics.infomec import infomec, infomec_knn, infomec_knn_seconds
+from devae_jax.metrics.irs import irs
+from devae_jax.metrics.jemmig import jemmig
+from devae_jax.metrics.kl import kl
+from devae_jax.metrics.med import med
+from devae_jax.metrics.mig import mig
+from devae_jax.metrics.mig_sup import mig_sup
+from devae_jax.metrics.modularity import modularity
+from devae_jax.metrics.reconstruction import reconstruction_mean, reconstruction_sampled
+from devae_jax.metrics.rmig import rmig
+from devae_jax.metrics.sap import sap
+from devae_jax.metrics.unsupervised import unsupervised
 from devae_jax.names import unknown
 
-
-class Inputs(NamedTuple):
-    """All that a metric may look at: one layer of one representation, one evaluation seed.
-
-    codes, logvar [N, D] and factors [N, F] of the sample, or of the whole grid under "exact";
-    codes_test, factors_test: of the test sample
-    represent, source: as `factor_vae` takes them
-    """
-
-    codes: np.ndarray
-    logvar: np.ndarray
-    factors: np.ndarray
-    codes_test: np.ndarray
-    factors_test: np.ndarray
-    represent: Any
-    source: Any
-    seed: int
-    protocol: str = "dlib"
-
-    @property
-    def split(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        return self.codes, self.factors, self.codes_test, self.factors_test
+Range = tuple[float | None, float | None]
+ANY: Range = (None, None)
+FACTORS = ("factors",)
+GROUPS = {"cheap": ("cheap",), "all": ("cheap", "standard")}
 
 
-class Metric(NamedTuple):
-    """How `evaluate` calls a metric.
-
-    scores: names of the rows and where each is in the result
-    exact: what its "exact" protocol needs, the whole "grid" or a "sample"; None without one
-    costly: run on the first evaluation seed alone
-    calibrated: has a floor (noise) and a ceiling (perfect code)
-    posterior: looks at variances too, so is measured on means only
-    lower, facts: scores that are better low, and that are neither good nor bad
-    details: further results that belong to one of several scores; the first has the rest
-    """
-
-    run: Callable[[Inputs], dict[str, Any]]
-    scores: Mapping[str, str]
-    exact: str | None = None
-    costly: bool = False
-    calibrated: bool = True
-    posterior: bool = False
-    lower: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
-    details: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-
-
-def _same(*names: str) -> dict[str, str]:
-    return {name: name for name in names}
+def _one(
+    name: str, label: str, better: str | None = "higher", ends: Range = (0.0, 1.0), unit: str = ""
+) -> tuple[Score]:
+    """The score of a metric's own name."""
+    return (Score(name, name, label, better, ends, unit),)
 
 
 def _of_codes(function: Callable[..., dict[str, Any]]) -> Callable[[Inputs], dict[str, Any]]:
     return lambda x: function(x.codes, x.factors, protocol=x.protocol)
 
 
+def _standard(function: Callable[..., dict[str, Any]], label: str, protocol: str) -> Metric:
+    """A function of codes and factors with a single score and sums over the grid."""
+    scores = _one(function.__name__, label)
+    return Metric(_of_codes(function), scores, "standard", FACTORS, protocol, "grid")
+
+
+def _infomec_scores(suffix: str, words: str) -> tuple[Score, ...]:
+    return (
+        Score(f"infom{suffix}", "infom", f"InfoM{words}"),
+        Score(f"infoe{suffix}", "infoe", f"InfoE{words}", details=("per_factor",)),
+        Score(f"infoc{suffix}", "infoc", f"InfoC{words}"),
+    )
+
+
 def _rmig(x: Inputs) -> dict[str, Any]:
-    # The cost grows as N^2 D: 2,000 images as published, fewer of more than 64 latents.
+    # The cost grows as N^2 D: 2,000 images, fewer of more than 64 latents.
     part = slice(0, int(2_000 * min(1.0, (64 / x.codes.shape[1]) ** 0.5)))
-    return posteriors.rmig(x.codes[part], x.logvar[part], x.factors[part], x.seed)
+    factors = None if x.factors is None else x.factors[part]
+    return rmig(x.codes[part], x.logvar[part], factors, x.seed)
 
 
-def _dci(model: str) -> Metric:
-    names = ("disentanglement", "completeness", "informativeness")
-    prefix = "dci" if model == "boosted" else f"dci_{model}"
+def _dci(name: str, label: str, model: str, group: str) -> Metric:
+    published = model == "boosted"
     return Metric(
-        lambda x: trees.dci(*x.split, x.seed, model=model),
-        {f"{prefix}_{name}": name for name in names},
-        costly=model == "boosted",
-        details={
-            f"{prefix}_completeness": ("per_factor",),
-            f"{prefix}_informativeness": ("accuracy", "informativeness_train"),
-        },
+        lambda x: dci(*x.split, x.seed, model=model),
+        (
+            Score(f"{name}_disentanglement", "disentanglement", f"{label} disentanglement"),
+            Score(
+                f"{name}_completeness",
+                "completeness",
+                f"{label} completeness",
+                details=("per_factor",),
+            ),
+            Score(
+                f"{name}_informativeness",
+                "informativeness",
+                f"{label} informativeness",
+                details=("accuracy", "informativeness_train"),
+            ),
+        ),
+        group,
+        FACTORS,
+        "dlib" if published else model,
+        costly=published,
+        seconds=(lambda n, dim, sizes: dci_seconds(n, dim, sizes, jobs=1)) if published else None,
     )
 
 
-def _downstream(model: str) -> Metric:
-    name = "downstream" if model == "logistic" else f"downstream_{model}"
+def _downstream(name: str, label: str, model: str, group: str) -> Metric:
+    published = model in ("logistic_cv", "boosted")
     return Metric(
-        lambda x: predictors.downstream(*x.split, x.seed, model=model),
-        {name: "downstream", f"{name}_efficiency": "efficiency"},
-        costly=model == "boosted",
-        facts=(f"{name}_efficiency",),
+        lambda x: downstream(*x.split, x.seed, model=model),
+        (
+            Score(name, "downstream", label),
+            Score(
+                f"{name}_efficiency",
+                "efficiency",
+                f"{label}, 100 labels to most",
+                better=None,
+                range=(0.0, None),
+            ),
+        ),
+        group,
+        FACTORS,
+        "dlib" if published else model,
+        costly=published,
+        seconds=(lambda n, dim, sizes: downstream_seconds(model, n, dim, sizes))
+        if published
+        else None,
     )
 
-
-UNSUPERVISED = (
-    "gaussian_total_correlation",
-    "gaussian_wasserstein_correlation",
-    "gaussian_wasserstein_correlation_norm",
-    "mutual_info_score",
-)
 
 METRICS: dict[str, Metric] = {
-    "mig": Metric(_of_codes(gaps.mig), _same("mig"), exact="grid"),
-    "factor_vae": Metric(
-        lambda x: votes.factor_vae(x.represent, x.source, x.seed), _same("factor_vae")
-    ),
-    "beta_vae": Metric(lambda x: votes.beta_vae(x.represent, x.source, x.seed), _same("beta_vae")),
-    "sap": Metric(lambda x: predictors.sap(*x.split), _same("sap", "sap_continuous")),
-    "modularity": Metric(_of_codes(mixing.modularity), _same("modularity"), exact="grid"),
-    "explicitness": Metric(
-        lambda x: predictors.explicitness(*x.split, protocol=x.protocol),
-        _same("explicitness"),
-        exact="sample",
-    ),
-    "irs": Metric(_of_codes(interventions.irs), _same("irs"), exact="grid"),
-    "med": Metric(_of_codes(importance.med), _same("med"), exact="grid"),
-    "mig_sup": Metric(_of_codes(gaps.mig_sup), _same("mig_sup"), exact="grid"),
-    "jemmig": Metric(_of_codes(gaps.jemmig), _same("jemmig"), exact="grid"),
-    "rmig": Metric(
-        _rmig, {"rmig": "rmig", "jemmig_nats": "jemmig"}, posterior=True, lower=("jemmig_nats",)
-    ),
-    "infomec": Metric(
-        _of_codes(mixing.infomec),
-        _same("infom", "infoe", "infoc"),
-        exact="sample",
-        details={"infoe": ("per_factor",)},
-    ),
-    "downstream": _downstream("logistic"),
-    "dci": _dci("boosted"),
+    "mig": Metric(_of_codes(mig), _one("mig", "MIG"), "cheap", FACTORS, "dlib", "grid"),
     "diffusion": Metric(
-        _of_codes(gaps.diffusion), _same("diffusion"), exact="grid", lower=("diffusion",)
-    ),
-    "unsupervised": Metric(
-        _of_codes(independence.unsupervised), _same(*UNSUPERVISED), exact="grid", lower=UNSUPERVISED
+        _of_codes(diffusion),
+        _one("diffusion", "Information diffusion", "lower"),
+        "cheap",
+        FACTORS,
+        "binned",
+        "grid",
     ),
     "kl": Metric(
-        lambda x: bottleneck.kl(x.codes, x.logvar),
-        _same("kl"),
+        lambda x: kl(x.codes, x.logvar),
+        _one("kl", "KL", None, (0.0, None), "nats"),
+        "cheap",
+        ("posterior",),
+        "formula",
         calibrated=False,
-        posterior=True,
-        facts=("kl",),
     ),
     "active_units": Metric(
-        lambda x: bottleneck.active_units(x.codes),
-        _same("active_units"),
+        lambda x: active_units(x.codes),
+        _one("active_units", "Active units", None, (0.0, None), "latents"),
+        "cheap",
+        ("posterior",),
+        "paper",
         calibrated=False,
-        posterior=True,
-        facts=("active_units",),
     ),
-    "dci_hist_boosted": _dci("hist_boosted"),
-    "dci_random_forest": _dci("random_forest"),
-    "downstream_hist_boosted": _downstream("hist_boosted"),
+    "reconstruction_sampled": Metric(
+        lambda x: reconstruction_sampled(x.codes, x.logvar, x.errors, x.seed),
+        _one("reconstruction_sampled", "Reconstruction error", "lower", ANY, "nats"),
+        "cheap",
+        ("posterior", "decode"),
+        "formula",
+        calibrated=False,
+    ),
+    "reconstruction_mean": Metric(
+        lambda x: reconstruction_mean(x.codes, x.errors),
+        _one("reconstruction_mean", "Reconstruction error of means", "lower", ANY, "nats"),
+        "cheap",
+        ("posterior", "decode"),
+        "formula",
+        calibrated=False,
+    ),
+    "factor_vae": Metric(
+        lambda x: factor_vae(x.represent, x.source, x.seed),
+        _one("factor_vae", "FactorVAE score"),
+        "standard",
+        ("grid",),
+        "dlib",
+    ),
+    "beta_vae": Metric(
+        lambda x: beta_vae(x.represent, x.source, x.seed),
+        _one("beta_vae", "β-VAE score"),
+        "standard",
+        ("grid",),
+        "dlib",
+    ),
+    "sap": Metric(
+        lambda x: sap(*x.split),
+        (
+            Score("sap", "sap", "SAP"),
+            Score(
+                "sap_continuous",
+                "sap_continuous",
+                "SAP, continuous",
+                details=("per_factor_continuous", "score_matrix_continuous"),
+            ),
+        ),
+        "standard",
+        FACTORS,
+        "dlib",
+    ),
+    "modularity": _standard(modularity, "Modularity", "dlib"),
+    "explicitness": Metric(
+        lambda x: explicitness(*x.split, protocol=x.protocol),
+        _one("explicitness", "Explicitness"),
+        "standard",
+        FACTORS,
+        "dlib",
+        "sample",
+    ),
+    "irs": _standard(irs, "IRS", "dlib"),
+    "med": _standard(med, "MED", "paper"),
+    "mig_sup": _standard(mig_sup, "MIG-sup", "binned"),
+    "jemmig": _standard(jemmig, "JEMMIG", "binned"),
+    "rmig": Metric(
+        _rmig,
+        (
+            Score("rmig", "rmig", "RMIG"),
+            Score(
+                "jemmig_nats",
+                "jemmig",
+                "JEMMIG of posteriors",
+                "lower",
+                ANY,
+                "nats",
+                ("jemmig_per_factor",),
+            ),
+        ),
+        "standard",
+        ("factors", "posterior"),
+        "paper",
+    ),
+    "infomec": Metric(
+        _of_codes(infomec), _infomec_scores("", ""), "standard", FACTORS, "binned", "sample"
+    ),
+    "infomec_knn": Metric(
+        lambda x: infomec_knn(x.codes, x.factors, x.seed),
+        _infomec_scores("_knn", ", nearest neighbours"),
+        "standard",
+        FACTORS,
+        "paper",
+        seconds=infomec_knn_seconds,
+    ),
+    "dci": _dci("dci", "DCI", "boosted", "standard"),
+    "dci_hist_boosted": _dci("dci_hist_boosted", "DCI (binned trees)", "hist_boosted", "extra"),
+    "dci_random_forest": _dci("dci_random_forest", "DCI (forest)", "random_forest", "extra"),
+    "downstream": _downstream("downstream", "Downstream accuracy", "logistic", "standard"),
+    "downstream_cv": _downstream(
+        "downstream_cv", "Downstream accuracy (cross-validated)", "logistic_cv", "extra"
+    ),
+    "downstream_boosted": _downstream(
+        "downstream_boosted", "Downstream accuracy (boosted trees)", "boosted", "extra"
+    ),
+    "downstream_hist_boosted": _downstream(
+        "downstream_hist_boosted", "Downstream accuracy (binned trees)", "hist_boosted", "extra"
+    ),
+    "unsupervised": Metric(
+        _of_codes(unsupervised),
+        (
+            # Less its bias, under "exact", total correlation may fall below 0.
+            *_one("gaussian_total_correlation", "Gaussian total correlation", "lower", ANY, "nats"),
+            *_one(
+                "gaussian_wasserstein_correlation",
+                "Gaussian Wasserstein correlation",
+                "lower",
+                (0.0, None),
+            ),
+            *_one(
+                "gaussian_wasserstein_correlation_norm",
+                "Gaussian Wasserstein correlation to variance",
+                "lower",
+                (0.0, 2.0),
+            ),
+            Score(
+                "mutual_info_score",
+                "mutual_info_score",
+                "Mutual information of latents",
+                "lower",
+                (0.0, None),
+                "nats",
+                ("pairwise_mi",),
+            ),
+        ),
+        "standard",
+        (),
+        "dlib",
+        "grid",
+    ),
 }
 
-CHEAP = ("mig", "diffusion", "kl", "active_units")
-ALL = tuple(name for name in METRICS if "hist" not in name and "forest" not in name)
+SCORES: dict[str, Score] = {
+    score.name: score for metric in METRICS.values() for score in metric.scores
+}
 
 
-def resolve(names: str | Sequence[str]) -> list[str]:
-    """Metric names from "all", "cheap", one name or several. Raises ValueError if unknown."""
-    groups = {"all": ALL, "cheap": CHEAP}
+def resolve(names: str | Sequence[str], available: Collection[str] = tuple(NEEDS)) -> list[str]:
+    """Metric names from "all", "cheap", one name or several, each once.
+
+    Args:
+      available: what the data and the model have, of `NEEDS`. Groups leave out what needs more.
+
+    Raises:
+      ValueError: for an unknown name, and for one that needs what is not available.
+    """
+    for need in available:
+        if need not in NEEDS:
+            raise unknown("need", need, NEEDS)
+    possible = [name for name, metric in METRICS.items() if set(metric.needs) <= set(available)]
     chosen: list[str] = []
     for name in (names,) if isinstance(names, str) else names:
-        if name not in groups and name not in METRICS:
-            raise unknown("metric", name, [*groups, *METRICS])
-        chosen += groups.get(name, (name,))
+        if name in GROUPS:
+            chosen += [each for each in possible if METRICS[each].group in GROUPS[name]]
+        elif name not in METRICS:
+            raise unknown("metric", name, [*GROUPS, *METRICS])
+        elif name not in possible:
+            missing = [NEEDS[need] for need in METRICS[name].needs if need not in available]
+            raise ValueError(
+                f"got metric {name!r} for {' and '.join(missing)}, expected one that needs less; "
+                f"choose one of {', '.join(possible)}"
+            )
+        else:
+            chosen.append(name)
     return list(dict.fromkeys(chosen))

@@ -34,7 +34,7 @@ class _Sorted(NamedTuple):
 
 
 class _Problems(NamedTuple):
-    own: _Sorted  # each value's samples
+    by_value: _Sorted  # the samples of each value
     all: _Sorted  # all samples, the same segment for every value
     inside: np.ndarray  # C of a value's own samples, [V]
     outside: np.ndarray  # C of the rest, [V]
@@ -76,9 +76,9 @@ def _sort(x: np.ndarray, labels: np.ndarray, number: np.ndarray) -> tuple[_Sorte
     order = np.argsort(x, kind="stable")
     grouped = order[np.argsort(labels[order], kind="stable")]  # by value, then by code
     last = np.cumsum(number)
-    own = _Sorted(x[grouped], _prefix(x[grouped]), last - number, last)
+    by_value = _Sorted(x[grouped], _prefix(x[grouped]), last - number, last)
     whole = np.zeros_like(last), np.full_like(last, len(x))
-    return own, _Sorted(x[order], _prefix(x[order]), *whole)
+    return by_value, _Sorted(x[order], _prefix(x[order]), *whole)
 
 
 def _prefix(x: np.ndarray) -> np.ndarray:
@@ -107,8 +107,8 @@ def _moments(codes: _Sorted, line: np.ndarray, level: float) -> tuple[np.ndarray
 
 def _objective(problems: _Problems, line: np.ndarray):
     """Value [V], gradient [V, 2] and Hessian [V, 2, 2] at slope and offset `line` [V, 2]."""
-    below, _ = _moments(problems.own, line, 1.0)
-    above = _moments(problems.all, line, -1.0)[1] - _moments(problems.own, line, -1.0)[1]
+    below, _ = _moments(problems.by_value, line, 1.0)
+    above = _moments(problems.all, line, -1.0)[1] - _moments(problems.by_value, line, -1.0)[1]
     value, gradient, hessian = (
         0.5 * (line**2).sum(1),
         line.copy(),

@@ -65,14 +65,26 @@ class CodeTable:
 
 
 def grid_of(source: Any) -> FactorGrid:
-    """The factor grid of a Dataset, of anything with a `.grid`, or the grid itself."""
-    return source if isinstance(source, FactorGrid) else source.grid
+    """The factor grid of a Dataset, of anything with a `.grid`, or the grid itself.
+
+    Raises ValueError for a source without a grid.
+    """
+    grid = source if isinstance(source, FactorGrid) else source.grid
+    if grid is None:
+        raise ValueError(
+            f"got data set {source.name!r} without factors, expected one with a factor grid; "
+            "choose a metric that needs none"
+        )
+    return grid
 
 
 def tabulate(represent: Represent | CodeTable, source: Any, index: np.ndarray) -> CodeTable:
     """A table that knows the grid points `index`; encodes each different one once.
 
     source: a `Dataset`, or anything with `grid`, `arrays` and `observe(arrays, factors)`.
+
+    Raises ValueError for a table of another grid, and for a function of images where the source
+    has none to observe.
     """
     if isinstance(represent, CodeTable):
         if tuple(represent.grid.sizes) != tuple(grid_of(source).sizes):
@@ -81,8 +93,15 @@ def tabulate(represent: Represent | CodeTable, source: Any, index: np.ndarray) -
                 f"{grid_of(source).sizes}, expected the same; pass the data set that was encoded"
             )
         return represent
+    if source.observe is None:
+        raise ValueError(
+            f"got data set {source.name!r} that does not fit on a device, expected its codes; "
+            "pass a CodeTable"
+        )
     grid, points = grid_of(source), np.unique(index)
-    observe = jax.jit(source.observe) if isinstance(source, Dataset) else source.observe
+    observe: Any = source.observe
+    if isinstance(source, Dataset):
+        observe = jax.jit(observe)
     codes = []
     for start in range(0, len(points), _BATCH):
         part = np.resize(points[start : start + _BATCH], _BATCH)  # one size, compiled once

@@ -9,11 +9,11 @@ from sklearn.svm import LinearSVC
 
 from devae_jax import metrics
 from devae_jax.metrics import draws
+from devae_jax.metrics.binning import bin_codes
 from devae_jax.metrics.calibration import FactorSource, noise_code, perfect_code
-from devae_jax.metrics.independence import pairwise_information
-from devae_jax.metrics.information import bin_codes
-from devae_jax.metrics.predictors import _macro_area
+from devae_jax.metrics.explicitness import macro_area
 from devae_jax.metrics.svm import fit_lines
+from devae_jax.metrics.unsupervised import pairwise_information
 from devae_jax.types import FactorGrid
 
 DSPRITES = FactorGrid(("shape", "scale", "orientation", "x", "y"), (3, 6, 40, 32, 32))
@@ -66,7 +66,7 @@ def test_areas_equal_scikit_learns():
     labels = rng.integers(4, size=300)
     scores = np.round(rng.random((300, 4)) + 0.3 * np.eye(4)[labels], 1)  # with ties
     expected = np.mean([roc_auc_score(labels == v, scores[:, v]) for v in range(4)])
-    assert _macro_area(scores, labels) == pytest.approx(expected)
+    assert macro_area(scores, labels) == pytest.approx(expected)
 
 
 def test_information_equals_scikit_learns():

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from devae_jax import metrics
+from devae_jax.metrics.binning import bin_codes
 from devae_jax.metrics.calibration import FactorSource
-from devae_jax.metrics.importance import completeness, disentanglement
-from devae_jax.metrics.independence import gaussian_total_correlation, gaussian_wasserstein
-from devae_jax.metrics.information import bin_codes, entropy
-from devae_jax.metrics.mixing import modularity_of
-from devae_jax.metrics.selection import relative_strength
+from devae_jax.metrics.information import entropy
+from devae_jax.metrics.matrices import completeness, disentanglement
+from devae_jax.metrics.modularity import modularity_of
+from devae_jax.metrics.udr import relative_strength
+from devae_jax.metrics.unsupervised import gaussian_total_correlation, gaussian_wasserstein
 from devae_jax.types import FactorGrid
 
 GRID = FactorGrid(tuple("abcdefghij"), (10,) * 10)

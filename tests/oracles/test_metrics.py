@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from devae_jax import metrics
-from devae_jax.metrics.independence import (
+from devae_jax.metrics.unsupervised import (
     gaussian_total_correlation,
     gaussian_wasserstein,
     total_correlation_bias,

@@ -1,4 +1,4 @@
-"""What the latents cost and whether they are used: KL per latent, active units."""
+"""What the latents cost: KL of the posterior to the prior."""
 
 from typing import Any
 
@@ -27,17 +27,9 @@ def kl(mean: Any, logvar: Any) -> dict[str, Any]:
             "same posterior"
         )
     per_latent = 0.5 * (np.exp(logvar) + mean**2 - 1 - logvar).mean(0)
-    return {"kl": float(per_latent.sum()), "per_latent": per_latent}
-
-
-def active_units(mean: Any, threshold: float = 0.01) -> dict[str, Any]:
-    """Latents whose mean moves with the image: variance of E[z|x] above `threshold`.
-
-    Returns:
-      active_units, variance [D], active [D].
-
-    Source: Burda et al. 2016, "Importance weighted autoencoders", section 5.2.
-    """
-    variance = check_codes(mean).var(0, dtype=np.float64)
-    active = variance > threshold
-    return {"active_units": int(active.sum()), "variance": variance, "active": active}
+    return {
+        "kl": float(per_latent.sum()),
+        "per_latent": per_latent,
+        "protocol": "formula",
+        "num_samples": len(mean),
+    }

@@ -1,4 +1,4 @@
-"""UDR: which of many runs is disentangled, told without any labels."""
+"""UDR: which of many runs is disentangled, without any labels."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from devae_jax.metrics.information import BINS, bin_codes
-from devae_jax.metrics.inputs import check, check_protocol
+from devae_jax.metrics.binning import BINS, bin_codes
+from devae_jax.metrics.inputs import check, label
+
+_QUANTILE = 0.99  # of the published study
 
 
 def irs(
-    codes: Any, factors: Any, *, protocol: str = "dlib", quantile: float = 0.99
+    codes: Any, factors: Any, *, protocol: str = "dlib", quantile: float = _QUANTILE
 ) -> dict[str, Any]:
     """Interventional robustness score.
 
@@ -29,7 +31,7 @@ def irs(
     Source: Suter et al. 2019, "Robustly disentangled causal mechanisms", section 4.
     """
     codes, labels = check(codes, factors)
-    check_protocol(protocol)
+    name = label(protocol, "dlib" if quantile == _QUANTILE else "custom")
     groups = bin_codes(labels.raw, BINS) if protocol == "dlib" else labels.values
     active = np.ptp(codes, axis=0) > 0
     moving = codes.T[active].astype(np.float64)  # a latent a row: its samples lie together
@@ -43,17 +45,17 @@ def irs(
             for part in np.split(moving[:, order], starts[1:], axis=1)
         ]
         matrix[active, k] = 1 - np.mean(deviations, axis=0) / furthest
-    some = labels.varying
-    per_latent = matrix[:, some].max(1)
+    varying = labels.varying
+    per_latent = matrix[:, varying].max(1)
     weights = np.zeros(len(active))
     weights[active] = furthest
     return {
         "irs": float(np.average(per_latent, weights=weights)) if active.any() else 0.0,
         "per_latent": per_latent,
         "irs_matrix": matrix,
-        "parents": np.where(active, some[matrix[:, some].argmax(1)], -1),
+        "parents": np.where(active, varying[matrix[:, varying].argmax(1)], -1),
         "max_deviations": weights,
         "num_active_dims": int(active.sum()),
-        "protocol": protocol,
+        "protocol": name,
         "num_samples": len(codes),
     }

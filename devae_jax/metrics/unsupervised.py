@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from devae_jax.metrics.information import BINS, bin_codes, entropy
-from devae_jax.metrics.inputs import check_codes, check_protocol
+from devae_jax.metrics.binning import BINS, bin_codes
+from devae_jax.metrics.information import entropy
+from devae_jax.metrics.inputs import check_codes, label
 
 
 def gaussian_total_correlation(covariance: np.ndarray) -> float:
@@ -66,7 +67,7 @@ def unsupervised(
     of disentangled representations", section 5.4.
     """
     codes = check_codes(codes)
-    check_protocol(protocol)
+    name = label(protocol, "dlib" if bins == BINS else "custom")
     moving = codes[:, np.ptp(codes, axis=0) > 0]
     covariance = np.atleast_2d(np.cov(moving, rowvar=False, dtype=np.float64))
     correlation = wasserstein = norm = 0.0
@@ -85,7 +86,7 @@ def unsupervised(
         "gaussian_wasserstein_correlation_norm": norm,
         "mutual_info_score": float(pairwise.sum() / max(pairs, 1)),
         "pairwise_mi": pairwise,
-        "protocol": protocol,
+        "protocol": name,
         "bins": bins,
         "num_samples": len(codes),
     }

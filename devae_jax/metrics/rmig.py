@@ -5,9 +5,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from devae_jax.metrics.gaps import top_two
+from devae_jax.metrics.draws import numpy_rng
 from devae_jax.metrics.information import entropy
-from devae_jax.metrics.inputs import check, check_codes, numpy_rng, spread
+from devae_jax.metrics.inputs import check, check_codes, spread
+from devae_jax.metrics.matrices import top_two
 
 _FLOOR = 1e-8  # of densities, inside logarithms
 _BLOCK = 1 << 18  # densities held at once: fits the cache
@@ -71,20 +72,20 @@ def rmig(
             joint[j] += weight * _surprise(np.take_along_axis(values, column[part], axis=1))
     known = np.array([entropy(np.bincount(factor)) for factor in labels.values.T])
     mi = marginal[:, None] + known - joint
-    some = labels.varying
-    best, second = top_two(mi[:, some])
-    own = joint[mi[:, some].argmax(0), some]
+    varying = labels.varying
+    best, second = top_two(mi[:, varying])
+    best_joint = joint[mi[:, varying].argmax(0), varying]
     gap = best - second
     return {
-        "rmig": float((gap / known[some]).mean()),
+        "rmig": float((gap / known[varying]).mean()),
         "rmig_nats": float(gap.mean()),
-        "jemmig": float((own - gap).mean()),
-        "per_factor": spread(gap / known[some], some, len(known)),
-        "jemmig_per_factor": spread(own - gap, some, len(known)),
+        "jemmig": float((best_joint - gap).mean()),
+        "per_factor": spread(gap / known[varying], varying, len(known)),
+        "jemmig_per_factor": spread(best_joint - gap, varying, len(known)),
         "mi": mi,
         "entropy": marginal,
         "conditional_entropy": given_x,
-        "protocol": "dlib",
+        "protocol": "paper",
         "num_samples": size,
     }
 
