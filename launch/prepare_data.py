@@ -19,27 +19,26 @@ from launch import common
 _FROM = flags.DEFINE_string("from", None, "An HDF5 or npz file of the real data set.")
 _TFDS = flags.DEFINE_enum("tfds", None, ["dsprites", "shapes3d"], "Take it from tfds.")
 _TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where tfds keeps its data sets.")
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where to write; the same as config.data.data_dir."
-)
+_DATA_DIR = flags.DEFINE_string("data_dir", "", "Where to write; the same as config.data.data_dir.")
 _UNVERIFIED = flags.DEFINE_bool(
     "unverified", False, "Accept a file or a grid that differs from the published one."
 )
 
 
 def main() -> None:
-    from devae_jax.data import raw, real
+    from devae_jax.data import Request, raw, real
 
     if _FROM.value and not _TFDS.value:
-        data = raw.read(_FROM.value, verify=not _UNVERIFIED.value)
+        found = raw.read(_FROM.value, verify=not _UNVERIFIED.value)
     elif _TFDS.value and not _FROM.value:
-        data = raw.from_tfds(_TFDS.value, _TFDS_DIR.value)
+        found = raw.from_tfds(_TFDS.value, _TFDS_DIR.value)
     else:
         raise ValueError("got neither or both of --from and --tfds, expected one; see --help")
-    path = real.prepare(data, data_dir=_DATA_DIR.value, any_grid=_UNVERIFIED.value)
-    dataset = real.load(data.name, data_dir=_DATA_DIR.value)
+    path = real.prepare(found, data_dir=_DATA_DIR.value, any_grid=_UNVERIFIED.value)
+    dataset = real.load(found.name, Request(data_dir=_DATA_DIR.value))
+    assert dataset.grid is not None, "the real data sets have factors"
     sizes = ", ".join(f"{n} {s}" for n, s in zip(*dataset.grid, strict=True))
-    print(f"{data.name}: {len(data.labels):,} images ({sizes}) in {path}")
+    print(f"{found.name}: {dataset.size:,} images ({sizes}) in {path}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from devae_jax.data import (
     toy,
     variants,
 )
+from devae_jax.data.factors import num_images
 from devae_jax.data.images import images_of, points_of
 from devae_jax.data.request import Request
 from devae_jax.names import lookup
@@ -81,10 +82,31 @@ def load(
     if correlated and held_out:
         raise ValueError("got both correlated and held_out, expected one; remove one")
     loader = lookup(DATASETS, name, "data.name") if isinstance(name, str) else name
-    dataset = loader(request)
+    dataset = _checked(loader(request))
     if correlated:
         return variants.correlated(dataset, **correlated)
     return variants.hold_out(dataset, held_out) if held_out else dataset
+
+
+def _checked(dataset: Dataset) -> Dataset:
+    """What a user's loader may get wrong, before it shows elsewhere."""
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            f"got {type(dataset).__name__} from the loader of data.name, expected a Dataset; "
+            "return devae_jax.types.Dataset(...)"
+        )
+    if dataset.observe is None and dataset.read is None:
+        raise ValueError(
+            f"got {dataset.name!r} with neither observe nor read, expected one; see "
+            "devae_jax.types.Dataset"
+        )
+    grid = dataset.grid
+    if grid is not None and num_images(grid) != dataset.size:
+        raise ValueError(
+            f"got {dataset.name!r} of size {dataset.size} with a grid of {num_images(grid)} "
+            "images, expected as many; fix the size or the grid"
+        )
+    return dataset
 
 
 __all__ = ["DATASETS", "SOURCES", "Loader", "Request", "images_of", "load", "points_of"]

@@ -70,15 +70,15 @@ def identity(
 
 
 def resized(image_shape: tuple[int, int, int], image_size: int | None) -> tuple[int, int, int]:
-    """The shape at `image_size`. Raises ValueError unless it divides the native size."""
+    """The shape at `image_size`. Raises ValueError unless it is a mean of square blocks."""
     height, width, channels = image_shape
     if image_size is None:
         return image_shape
-    if image_size < 1 or height % image_size or width % image_size:
-        divisors = [n for n in range(1, height + 1) if height % n == 0 and width % n == 0]
+    blocks = [n for n in range(1, height + 1) if height % n == 0 and width % (height // n) == 0]
+    if image_size not in blocks:
         raise ValueError(
-            f"got image_size={image_size}, expected one that divides {height}x{width}: "
-            f"{', '.join(map(str, divisors))}"
+            f"got image_size={image_size}, expected one that divides {height}x{width} into square "
+            f"blocks: {', '.join(map(str, blocks))}; fix data.image_size"
         )
     return image_size, image_size * width // height, channels
 

@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 
-from devae_jax import build, data, rng
-from devae_jax.data import stream
-from devae_jax.train import parallel
-from devae_jax.types import Source
+from devae_jax import data, rng
+from devae_jax.program.plan import plan
+from devae_jax.train.engine import engine
+from devae_jax.types import Dataset, Source
 from launch.benchmarks import runs
 from launch.benchmarks.measure import Options, Row, interleave
 
@@ -14,11 +14,17 @@ SOURCES = (
     "toy",
     "dsprites_regen",
     "dsprites_regen, epoch",
+    "dsprites_regen, pairs",
     "dsprites_regen_noshape",
     "dsprites_regen_color",
     "dsprites_regen_noisy",
     "shapes3d_like",
 )
+KINDS: dict[str, tuple[str, dict[str, str]]] = {  # what follows a name in SOURCES
+    "": ("ondevice", {}),
+    "epoch": ("ondevice", {"sampling": "epoch"}),
+    "pairs": ("pairs", {}),
+}
 CALLS = 8
 
 
@@ -30,17 +36,16 @@ def run(options: Options) -> list[Row]:
     """
     batch = 8 if options.tiny else 256
     config = runs.config(options, batch=batch, layers=1)
-    plan = build.plan(config)
-    engine = parallel.engine(plan.program, plan.hparams, devices=jax.devices()[:1])
-    calls = {"step": runs.stepper(engine, 1)}
+    planned = plan(config)
+    trainer = engine(planned.program, planned.hparams, devices=jax.devices()[:1])
+    calls = {"step": runs.stepper(trainer, 1)}
     held = {}
     for name in SOURCES[:1] if options.tiny else SOURCES:
-        dataset, _, sampling = name.partition(", ")
-        source = data.source(
-            data.load(dataset, data_dir=options.data_dir), batch, sampling or "replacement"
-        )
+        kind, settings = KINDS[name.partition(", ")[2]]
+        dataset = data.load(name.partition(", ")[0], data.Request(options.data_dir or ""))
+        source = data.SOURCES[kind](dataset, batch, **settings)
         calls[name], held[name] = _drawn(source), source
-    streamed = stream.source(_noise(1024, config.data.image_size), batch)
+    streamed = data.SOURCES["stream"](_noise(1024, config.data.image_size), batch)
     calls["streamed"], held["streamed"] = _streamed(streamed), streamed
     turn = 0.02 if options.tiny else 0.3
     times = interleave(calls, seconds=options.minutes * 60, turn=turn)
@@ -62,9 +67,9 @@ def _drawn(source: Source):
     def call():
         nonlocal step
         for _ in range(CALLS):
-            images = take(source.arrays, key, np.int32(step))
+            batch = take(source.arrays, key, np.int32(step))
             step += 1
-        images.block_until_ready()
+        jax.block_until_ready(batch)
 
     return call
 
@@ -79,14 +84,20 @@ def _streamed(source: Source):
         nonlocal step
         arrays = jax.device_put(read(step, CALLS))
         for _ in range(CALLS):
-            images = take(arrays, key, np.int32(step))
+            batch = take(arrays, key, np.int32(step))
             step += 1
-        images.block_until_ready()
+        jax.block_until_ready(batch)
 
     return call
 
 
-def _noise(size: int, pixels: int) -> stream.Images:
+def _noise(size: int, pixels: int) -> Dataset:
     """Images in memory: the cost of streaming without that of decoding files."""
     images = np.random.RandomState(0).randint(0, 256, (size, pixels, pixels, 1), np.uint8)
-    return stream.Images(size, images.shape[1:], lambda i: images[i], {"name": "noise"})
+    return Dataset(
+        name="noise",
+        image_shape=images.shape[1:],
+        size=size,
+        identity={},
+        read=lambda number: images[number],
+    )

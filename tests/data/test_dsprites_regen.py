@@ -14,15 +14,16 @@ from devae_jax.data import factors as fg
 
 @pytest.fixture(scope="module")
 def whole(cache_dir):
-    return data.load("dsprites_regen", data_dir=cache_dir, progress=False)
+    return data.load("dsprites_regen", data.Request(data_dir=cache_dir, progress=False))
 
 
 def test_golden(whole):
     rows = np.asarray(whole.arrays)
     assert rows.shape == (737_280, 512)
     assert rows.dtype == np.uint8
+    assert whole.size == len(rows)
     assert cache.sha256(rows) == dsprites_regen.SHA256 == whole.identity["sha256"]
-    white = np.bitwise_count(rows).reshape(3, -1).sum(1, dtype=np.int64)
+    white = np.bitwise_count(rows.view(np.uint64)).reshape(3, -1).sum(1, dtype=np.int64)
     assert white.tolist() == [53_612_886, 42_070_950, 32_645_028]
 
 
@@ -36,7 +37,7 @@ def test_matches_the_real_images(whole):
 
 def test_subset_is_a_slice_of_the_whole(whole):
     kept = {"shape": [2], "orientation": [3, 17], "x_position": [0, 31]}
-    part = data.load("dsprites_regen", factors=kept, progress=False)
+    part = data.load("dsprites_regen", data.Request(factors=kept, progress=False))
     assert part.grid.names == ("scale", "orientation", "x_position", "y_position")
     assert part.grid.sizes == (6, 2, 2, 32)
     assert part.identity["factors"] == kept
@@ -57,9 +58,10 @@ def test_observe_unpacks(whole):
 def test_image_size_averages_blocks(size):
     kept = {"scale": [5], "orientation": [3, 17], "x_position": [0, 31]}
     small, large = (
-        data.load("dsprites_regen", factors=kept, image_size=n, progress=False) for n in (size, 64)
+        data.load("dsprites_regen", data.Request(factors=kept, image_size=n, progress=False))
+        for n in (size, 64)
     )
-    factors = fg.from_index(small.grid, jnp.arange(0, fg.num_images(small.grid), 5))
+    factors = fg.from_index(small.grid, jnp.arange(0, small.size, 5))
     images = jax.jit(small.observe)(small.arrays, factors)
     assert small.image_shape == images.shape[1:] == (size, size, 1)
     blocks = np.asarray(large.observe(large.arrays, factors))
@@ -69,8 +71,9 @@ def test_image_size_averages_blocks(size):
 
 @pytest.mark.parametrize("size", [0, 48, 128])
 def test_bad_image_size(size):
+    request = data.Request(factors={"shape": [0], "scale": [0]}, image_size=size, progress=False)
     with pytest.raises(ValueError, match="expected one that divides 64x64"):
-        data.load("dsprites_regen", factors={"shape": [0], "scale": [0]}, image_size=size)
+        data.load("dsprites_regen", request)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])

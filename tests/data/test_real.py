@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import h5py
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -32,9 +31,9 @@ RENDERED = {"dsprites": "dsprites_regen", "shapes3d": "shapes3d_like"}
 def small(request, cache_dir):
     """A rendered subset: (real name, its images uint8 in grid order, data set)."""
     name = request.param
-    dataset = data.load(RENDERED[name], data_dir=cache_dir, factors=KEPT[name], progress=False)
-    factors = fg.from_index(dataset.grid, jnp.arange(fg.num_images(dataset.grid)))
-    images = np.asarray(dataset.observe(dataset.arrays, factors))
+    request = data.Request(data_dir=cache_dir, factors=KEPT[name], progress=False)
+    dataset = data.load(RENDERED[name], request)
+    images = data.images_of(dataset, np.arange(dataset.size))
     white = 1 if name == "dsprites" else 255
     return name, np.round(images * white).astype(np.uint8), dataset
 
@@ -68,21 +67,22 @@ def published(name, images, path, replaced=None):
 
 def assert_loads_as(small, folder):
     name, images, rendered = small
-    dataset = data.load(name, data_dir=folder)
+    dataset = data.load(name, data.Request(data_dir=folder))
+    assert dataset.size == len(images)
     assert dataset.grid == rendered.grid
     assert dataset.name == dataset.identity["name"] == name
-    factors = fg.from_index(dataset.grid, jnp.arange(len(images)))
     white = 1 if name == "dsprites" else 255
-    np.testing.assert_allclose(dataset.observe(dataset.arrays, factors) * white, images, atol=1e-4)
-    part = data.load(name, data_dir=folder, factors={"scale": [1]}, image_size=32)
+    seen = data.images_of(dataset, np.arange(len(images)))
+    np.testing.assert_allclose(seen * white, images, atol=1e-4)
+    request = data.Request(data_dir=folder, factors={"scale": [1]}, image_size=32)
+    part = data.load(name, request)
     assert part.grid.names == tuple(n for n in dataset.grid.names if n != "scale")
     assert part.image_shape[:2] == (32, 32)
     kept = images.reshape(*dataset.grid.sizes, *images.shape[1:])
     kept = kept.take(1, dataset.grid.names.index("scale")).reshape(
         -1, 32, 2, 32, 2, images.shape[-1]
     )
-    factors = fg.from_index(part.grid, jnp.arange(len(kept)))
-    means = part.observe(part.arrays, factors) * white
+    means = data.images_of(part, np.arange(len(kept))) * white
     np.testing.assert_allclose(means, kept.mean((2, 4)), atol=1e-4)
 
 
@@ -183,7 +183,8 @@ def test_bad_files(small, tmp_path):
 
 
 def test_grey_sprites_are_refused(tmp_path, cache_dir):
-    part = data.load("dsprites_regen", factors=KEPT["dsprites"], progress=False)
+    request = data.Request(factors=KEPT["dsprites"], progress=False)
+    part = data.load("dsprites_regen", request)
     images = np.unpackbits(np.asarray(part.arrays), axis=1).reshape(-1, 64, 64, 1) * 255
     path = published("dsprites", images, tmp_path / "grey.npz")
     with pytest.raises(ValueError, match="intensities up to 255, expected 0 to 1"):
@@ -205,14 +206,15 @@ def test_foreign_files(tmp_path):
 @pytest.mark.parametrize("name", ["dsprites", "shapes3d"])
 def test_load_says_how_to_prepare(name, tmp_path):
     with pytest.raises(ValueError, match=rf"prepare_data.py --from=FILE.*{RENDERED[name]}"):
-        data.load(name, data_dir=tmp_path)
+        data.load(name, data.Request(data_dir=tmp_path))
     (tmp_path / f"{name}.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(ValueError, match=r"prepare_data\.py` again"):
-        data.load(name, data_dir=tmp_path)
+        data.load(name, data.Request(data_dir=tmp_path))
 
 
 def test_launcher(tmp_path, cache_dir):
-    part = data.load("dsprites_regen", factors=KEPT["dsprites"], progress=False)
+    request = data.Request(factors=KEPT["dsprites"], progress=False)
+    part = data.load("dsprites_regen", request)
     images = np.unpackbits(np.asarray(part.arrays), axis=1).reshape(-1, 64, 64, 1)
     path = published("dsprites", images, tmp_path / "file.npz")
 

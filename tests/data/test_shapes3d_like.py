@@ -14,7 +14,7 @@ from devae_jax.data import raycast, shapes3d_like
 
 @pytest.fixture(scope="module")
 def shapes(cache_dir):
-    return data.load("shapes3d_like", data_dir=cache_dir, progress=False)
+    return data.load("shapes3d_like", data.Request(data_dir=cache_dir, progress=False))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,8 @@ def test_each_factor_changes_its_own_pixels(observe):
 
 def test_subset_and_image_size_agree_with_the_whole(shapes, cache_dir, observe):
     kept = {"wall_hue": [7], "shape": [1, 3], "orientation": [0, 7, 14]}
-    part = data.load("shapes3d_like", data_dir=cache_dir, factors=kept, image_size=16)
+    request = data.Request(data_dir=cache_dir, factors=kept, image_size=16)
+    part = data.load("shapes3d_like", request)
     assert part.grid.names == ("floor_hue", "object_hue", "scale", "shape", "orientation")
     factors = jnp.asarray([[4, 2, 5, 1, 2], [0, 9, 0, 0, 1]], jnp.int32)
     native = [[4, 7, 2, 5, 3, 14], [0, 7, 9, 0, 1, 7]]

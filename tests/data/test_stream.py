@@ -1,96 +1,88 @@
 """Streams: every image once an epoch, any process count, resumed by the step alone."""
 
-import contextlib
-
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
-from devae_jax import rng
-from devae_jax.data import builder, stream
-from devae_jax.types import Shard
+from devae_jax import data, rng
+from devae_jax.data import stream
+from devae_jax.types import Dataset, Shard
 
 SIZE, BATCH = 24, 8
+IMAGES = Dataset(  # grey, each its number
+    name="numbered",
+    image_shape=(4, 4, 1),
+    size=SIZE,
+    identity={},
+    read=lambda number: np.full((4, 4, 1), number, np.uint8),
+)
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """Numbered grey images, in two folders."""
-    root = tmp_path_factory.mktemp("images")
-    for i in range(SIZE):
-        (root / str(i % 2)).mkdir(exist_ok=True)
-        pixels = np.full((12, 16, 3), 10 * i, np.uint8)
-        pixels[:, :2] = pixels[:, -2:] = 255  # cropped away
-        Image.fromarray(pixels).save(root / str(i % 2) / f"{i:02}.png")
-    (root / "notes.txt").write_text("not an image")
-    return stream.folder(root, 4, channels=1)
+def source(seed=0, process=Shard()):  # noqa: B008
+    return stream.of_process(IMAGES, BATCH, process, seed=seed)
 
 
-def numbers(batches):
-    assert (batches == batches[..., :1, :1, :1]).all()
-    return batches[..., 0, 0, 0] // 10
+def numbers(chunk):
+    images = chunk["image"]
+    assert images.dtype == np.uint8 and images.shape[2:] == (4, 4, 1)
+    assert (images == images[..., :1, :1, :1]).all()
+    return images[..., 0, 0, 0]
 
 
-def test_every_image_once_an_epoch(images):
-    assert (images.size, images.image_shape) == (SIZE, (4, 4, 1))
-    source = stream.source(images, BATCH, seed=1)
-    first, second = (numbers(source.host_batches(step, 3)).ravel() for step in (0, 3))
+def test_every_image_once_an_epoch():
+    batches = source(seed=1).host_batches
+    first, second = (numbers(batches(step, 3)).ravel() for step in (0, 3))
     assert sorted(first) == sorted(second) == list(range(SIZE))
     assert (first != second).any()
-    other = numbers(stream.source(images, BATCH, seed=2).host_batches(0, 3)).ravel()
-    assert (first != other).any()
+    assert (first != numbers(source(seed=2).host_batches(0, 3)).ravel()).any()
 
 
-def test_batches_depend_on_the_step_alone(images):
-    straight = stream.source(images, BATCH).host_batches(0, 12)
-    source = stream.source(images, BATCH)
+def test_batches_depend_on_the_step_alone():
+    straight = numbers(source().host_batches(0, 12))
+    resumed = source()
     for step, count in ((0, 4), (4, 4), (5, 3), (2, 5), (7, 5)):
-        chunk = source.host_batches(step, count)
+        chunk = numbers(resumed.host_batches(step, count))
         for t in range(step, step + count):
             np.testing.assert_array_equal(chunk[t % count], straight[t])
 
 
-def test_processes_share_the_global_batch(images):
-    whole = stream.source(images, BATCH).host_batches(3, 2)
-    parts = [stream.source(images, BATCH, process=Shard(i, 4)).host_batches(3, 2) for i in range(4)]
+def test_processes_share_the_global_batch():
+    whole = numbers(source().host_batches(3, 2))
+    parts = [numbers(source(process=Shard(i, 4)).host_batches(3, 2)) for i in range(4)]
     np.testing.assert_array_equal(np.concatenate(parts, 1), whole)
 
 
-def test_take_finds_the_step_and_the_rows(images):
-    source = stream.source(images, BATCH)
-    chunk = source.host_batches(5, 3)
-    take = jax.jit(source.take, static_argnums=())
+def test_the_registry_reads_this_process_rows():
+    made = data.SOURCES["stream"](IMAGES, BATCH, seed=5)
+    assert (made.arrays, made.size, made.batch_size) == (None, SIZE, BATCH)
+    np.testing.assert_array_equal(
+        numbers(made.host_batches(2, 2)), numbers(source(seed=5).host_batches(2, 2))
+    )
+
+
+def test_take_finds_the_step_and_cuts_no_rows():
+    made = source()
+    chunk = made.host_batches(5, 3)
+    take = jax.jit(made.take)
     for step in (5, 6, 7):
         batch = take(chunk, rng.seed(0), step)
-        np.testing.assert_allclose(batch, chunk[step % 3] / 255, rtol=1e-6)
-    half = source.take(chunk, rng.seed(0), 6, Shard(1, 2))
-    np.testing.assert_allclose(half, chunk[0, 4:] / 255, rtol=1e-6)
-    placed = source.take(chunk[:, 4:], rng.seed(0), 6, Shard(1, 2))
-    np.testing.assert_allclose(placed, half)
+        np.testing.assert_allclose(batch["image"], chunk["image"][step % 3] / 255, rtol=1e-6)
+    half = {"image": chunk["image"][:, 4:]}  # what the second of two devices is given
+    for shard in (Shard(), Shard(1, 2)):
+        batch = made.take(half, rng.seed(0), 6, shard)
+        np.testing.assert_allclose(batch["image"], chunk["image"][0, 4:] / 255, rtol=1e-6)
 
 
-def test_tfds_records(tmp_path, cache_dir):
-    kept = {"scale": [5], "orientation": [3], "x_position": [0, 31], "y_position": [2, 8]}
-    made = builder.Rendered("dsprites_regen", data_dir=tmp_path, factors=kept, cache_dir=cache_dir)
-    with contextlib.redirect_stdout(None):
-        made.download_and_prepare()
-    images = stream.records("dsprites_regen", 64, data_dir=tmp_path)
-    assert (images.size, images.image_shape) == (12, (64, 64, 1))
-    batch = stream.source(images, 12).host_batches(0, 1)
-    assert batch.shape == (1, 12, 64, 64, 1)
-    assert len(np.unique(batch.reshape(12, -1), axis=0)) == 12
-    with pytest.raises(ValueError, match="no readable tfds data set 'dsprites_regn'"):
-        stream.records("dsprites_regn", 64, data_dir=tmp_path)
-
-
-def test_bad_streams(images, tmp_path):
-    with pytest.raises(ValueError, match="no images in"):
-        stream.folder(tmp_path, 4)
+def test_bad_streams():
     with pytest.raises(ValueError, match="batch_size=25, expected 1 to 24"):
-        stream.source(images, 25)
+        stream.source(IMAGES, 25)
     with pytest.raises(ValueError, match="multiple of the 3 processes"):
-        stream.source(images, 8, process=Shard(0, 3))
-    (tmp_path / "broken.png").write_bytes(b"not a picture")
-    with pytest.raises(ValueError, match=r"unreadable image .*broken\.png"):
-        stream.source(stream.folder(tmp_path, 4), 1).host_batches(0, 1)
+        source(process=Shard(0, 3))
+    with pytest.raises(ValueError, match=r"data\.source\.seed=-1"):
+        source(seed=-1)
+    with pytest.raises(ValueError, match=r"data\.source\.threads=0"):
+        stream.source(IMAGES, BATCH, threads=0)
+    for kind in ("ondevice", "pairs"):
+        dataset = IMAGES if kind == "ondevice" else IMAGES._replace(grid=data.load("toy").grid)
+        with pytest.raises(ValueError, match=f"kind='{kind}' .*read from disk, expected 'stream'"):
+            data.SOURCES[kind](dataset, 4)

@@ -13,9 +13,8 @@ KEPT = {"scale": [5], "orientation": [3, 17], "x_position": [0, 9, 31], "y_posit
 
 
 def sprites(name="dsprites_regen"):
-    dataset = data.load(name, factors=KEPT, image_size=32, progress=False)
-    factors = fg.from_index(dataset.grid, jnp.arange(fg.num_images(dataset.grid)))
-    return dataset, np.asarray(jax.jit(dataset.observe)(dataset.arrays, factors))
+    dataset = data.load(name, data.Request(factors=KEPT, image_size=32, progress=False))
+    return dataset, data.images_of(dataset, np.arange(dataset.size))
 
 
 def test_noshape_hides_the_shape():
@@ -56,15 +55,14 @@ def test_noise_stays_off_the_sprite():
 def test_an_image_does_not_depend_on_its_batch():
     dataset, images = sprites("dsprites_regen_noisy")
     order = jnp.asarray([7, 3, 30])
-    again = jax.jit(dataset.observe)(dataset.arrays, fg.from_index(dataset.grid, order))
+    again = jax.jit(dataset.observe)(dataset.arrays, data.points_of(dataset, order))
     np.testing.assert_array_equal(again, images[order])
 
 
 def test_scream_inverts_the_picture_under_the_sprite():
     dataset, images = sprites()
     screaming = variants.scream(dataset, np.full((40, 50, 3), 0.8))
-    factors = fg.from_index(dataset.grid, jnp.arange(len(images)))
-    seen = np.asarray(jax.jit(screaming.observe)(screaming.arrays, factors))
+    seen = data.images_of(screaming, np.arange(len(images)))
     ground = seen[:, :1, :1]  # a flat picture: one tint an image
     assert ground.min() >= 0.4 and ground.max() <= 0.9 and len(np.unique(ground)) > 50
     np.testing.assert_allclose(seen, images * (1 - ground) + (1 - images) * ground, atol=1e-6)
@@ -85,8 +83,9 @@ def test_correlated_pair():
     np.testing.assert_allclose(counts / 20_000, expected / expected.sum(), atol=5e-3)
     assert np.corrcoef(x, y)[0, 1] > 0.5 and abs(np.corrcoef(shape, x)[0, 1]) < 0.03
     assert set(scale) == {0, 1, 2}
-    source = data.source(dataset, 64)
-    assert jax.jit(source.take)(source.arrays, rng.seed(0), 0).shape == (64, 16, 16, 1)
+    source = data.SOURCES["ondevice"](dataset, 64)
+    batch = jax.jit(source.take)(source.arrays, rng.seed(0), 0)
+    assert batch["image"].shape == (64, 16, 16, 1)
 
 
 def test_hold_out():
@@ -97,9 +96,10 @@ def test_hold_out():
     assert ((shape == 0) & (x >= 5)).any() and ((shape == 1) & (x < 5)).any()
     assert abs((shape == 0).mean() - 8 / 13) < 0.03  # uniform over what is left
     assert dataset.identity["held_out"] == held
-    source = data.source(dataset, 64)
-    assert jax.jit(source.take)(source.arrays, rng.seed(0), 0).shape == (64, 16, 16, 1)
-    assert fg.num_images(dataset.grid) == 384  # evaluation still sees everything
+    source = data.SOURCES["ondevice"](dataset, 64)
+    batch = jax.jit(source.take)(source.arrays, rng.seed(0), 0)
+    assert batch["image"].shape == (64, 16, 16, 1)
+    assert dataset.size == fg.num_images(dataset.grid) == 384  # evaluation still sees everything
 
 
 def test_bad_variants():
@@ -120,7 +120,7 @@ def test_bad_variants():
         variants.hold_out(toy, {"scale": [0, 1, 2]})
     with pytest.raises(ValueError, match="expected grey images"):
         variants.noisy(data.load("toy_rgb"))
-    with pytest.raises(ValueError, match="sampling='replacement'"):
-        data.source(data.load("toy", held_out={"scale": [0]}), 8, "epoch")
+    with pytest.raises(ValueError, match="expected 'replacement'"):
+        data.SOURCES["ondevice"](data.load("toy", held_out={"scale": [0]}), 8, sampling="epoch")
     with pytest.raises(ValueError, match="expected one; remove one"):
         data.load("toy", held_out={"scale": [0]}, correlated={"first": "scale"})
