@@ -76,7 +76,10 @@ def _rows(grid: FactorGrid, train: np.ndarray, test: np.ndarray, options: Option
     inputs = _inputs(grid, dim, train, test)
     ours = sum(_milliseconds([name], inputs, 0.0) for name in WITHOUT_TREES)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    facts = {"code_mb": (inputs.codes.nbytes + inputs.codes_test.nbytes) / 2**20, "process_peak_mb": peak}
+    facts = {
+        "code_mb": (inputs.codes.nbytes + inputs.codes_test.nbytes) / 2**20,
+        "process_peak_mb": peak,
+    }
     yield Row("metrics", f"{' '.join(WITHOUT_TREES)}, D = {dim}", ours, facts=facts)
 
 

@@ -4,7 +4,10 @@ import jax
 import numpy as np
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.feature_selection import mutual_info_classif
+from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import mutual_info_score, roc_auc_score
+from sklearn.model_selection import KFold
 from sklearn.svm import LinearSVC
 
 from devae_jax import metrics
@@ -12,6 +15,9 @@ from devae_jax.metrics import draws
 from devae_jax.metrics.binning import bin_codes
 from devae_jax.metrics.calibration import FactorSource, noise_code, perfect_code
 from devae_jax.metrics.explicitness import macro_area
+from devae_jax.metrics.fits import small_fits
+from devae_jax.metrics.information import entropy, information
+from devae_jax.metrics.inputs import check_factors
 from devae_jax.metrics.svm import fit_lines
 from devae_jax.metrics.unsupervised import pairwise_information
 from devae_jax.types import FactorGrid
@@ -85,6 +91,30 @@ def test_bins_equal_numpys():
     codes = np.random.default_rng(0).normal(size=(1000, 1))
     edges = np.histogram(codes[:, 0], 20)[1]
     np.testing.assert_array_equal(bin_codes(codes)[:, 0] + 1, np.digitize(codes[:, 0], edges[:-1]))
+
+
+def test_a_code_on_an_edge_belongs_to_the_bin_above():
+    codes = np.arange(21.0)[:, None]  # the 21 edges of 20 bins
+    assert bin_codes(codes)[:, 0].tolist() == [*range(20), 19]
+    expected = np.digitize(codes[:, 0], np.histogram(codes[:, 0], 20)[1][:-1]) - 1
+    np.testing.assert_array_equal(bin_codes(codes)[:, 0], expected)
+    factors = (np.arange(21) // 2)[:, None]  # two codes a bin, three in the last
+    known = metrics.mi_matrix(codes, factors, bins=10)[0, 0]
+    assert known == pytest.approx(entropy(np.array([2] * 9 + [3])))
+
+
+def test_bias_and_noise_of_information_are_those_of_independent_variables():
+    """2 N I is chi-squared with (bins - 1)(values - 1) degrees of freedom."""
+    rng, n = np.random.default_rng(0), 1_000
+    codes = rng.random((n, 400))
+    factors = np.stack([rng.integers(size, size=n) for size in (2, 3, 7)], axis=1)
+    found = information(codes, check_factors(factors))
+    np.testing.assert_allclose(found.bias[0], 19 * np.array([1, 2, 6]) / (2 * n))
+    np.testing.assert_allclose(found.noise[0], np.sqrt(2 * 19 * np.array([1, 2, 6])) / (2 * n))
+    np.testing.assert_allclose(found.mi.mean(0), found.bias[0], rtol=0.05)
+    np.testing.assert_allclose(found.mi.std(0), found.noise[0], rtol=0.15)
+    halves = np.where(codes[:, :1] > 0.5, 1.0, 0.0)  # two bins of twenty are occupied
+    assert information(halves, check_factors(factors)).bias[0].tolist() == [0.0005, 0.001, 0.003]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -225,3 +255,89 @@ def test_infomec_of_a_perfect_and_a_mixed_code():
     assert mixed["infom"] < 0.2 and mixed["infoc"] < 0.2
     dead = metrics.infomec(np.insert(factors.astype(float), 2, 1e-3 * rng.random(1000), 1), factors)
     assert dead["active"].tolist() == [True, True, False]
+
+
+def test_information_of_neighbours_is_the_authors():
+    rng = np.random.default_rng(0)
+    factors = np.stack([rng.integers(size, size=800) for size in (3, 4)], axis=1)
+    codes = np.stack(
+        [
+            factors[:, 0] + 0.3 * rng.normal(size=800),
+            factors @ [1.0, 1.0] + 0.3 * rng.normal(size=800),
+            0.1 * rng.random(800),  # spans less than 1/20 of the widest
+            0.3 * rng.normal(size=800),
+        ],
+        axis=1,
+    )
+    result = metrics.infomec_knn(codes, factors)
+    nmi = np.empty((4, 2))
+    for k in range(2):
+        for j in range(4):
+            z = (codes[:, j] - codes[:, j].mean()) / codes[:, j].std()
+            known = mutual_info_classif(z[:, None], factors[:, k], n_neighbors=10, random_state=1)
+            nmi[j, k] = known[0] / mutual_info_score(factors[:, k], factors[:, k])
+    assert result["active"].tolist() == [True, True, False, True]
+    nmi[2] = 0.0
+    np.testing.assert_allclose(result["nmi"], nmi, atol=1e-6)
+    live = nmi[[0, 1, 3]]
+    infom = 2 * np.mean(live.max(1) / live.sum(1)) - 1
+    infoc = (np.mean(live.max(0) / live.sum(0)) - 1 / 3) / (1 - 1 / 3)
+    assert result["infom"] == pytest.approx(infom) and result["infoc"] == pytest.approx(infoc)
+    assert result["infoe"] == metrics.infomec(codes, factors)["infoe"]
+
+
+def test_information_of_neighbours_does_not_depend_on_the_spread_of_a_latent():
+    """Bins of equal width lose what a latent says in a corner of its range."""
+    rng = np.random.default_rng(0)
+    factors = rng.integers(4, size=(2_000, 2))
+    codes = factors + 0.1 * rng.normal(size=(2_000, 2))
+    stretched = np.concatenate([codes, [[100.0, 100.0]]]), np.concatenate([factors, [[0, 0]]])
+    binned, knn = (m(*stretched)["nmi"][0, 0] for m in (metrics.infomec, metrics.infomec_knn))
+    assert binned < 0.05 and knn > 0.9
+
+
+def test_cross_validated_predictor_is_the_published_one():
+    rng = np.random.default_rng(0)
+    factors = rng.integers(3, size=(150, 2))
+    codes = 5 * factors + rng.normal(size=(150, 2)) @ np.array([[3.0, 1.0], [1.0, 2.0]])
+    split = codes[:100], factors[:100], codes[100:], factors[100:]
+    result = metrics.downstream(*split, model="logistic_cv")
+    rng = np.random.RandomState(0)
+    rng.permutation(100), rng.randint(2**31, size=2)  # ten labels come first
+    rows = rng.permutation(100)
+    with small_fits():
+        for k in range(2):
+            model = LogisticRegressionCV(Cs=10, cv=KFold(n_splits=5))
+            model.fit(codes[rows], factors[rows, k])
+            assert result["accuracy"][1, k] == model.score(split[2], split[3][:, k])
+    assert result["sizes"] == [10, 100]
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [0] * 8 + [1, 1], [0, 1] + [0] * 8])
+def test_labels_that_cannot_be_cross_validated_are_predicted_still(labels):
+    n = len(labels)
+    factors = np.stack([labels, np.arange(n) % 2], axis=1)
+    codes = factors + 0.1 * np.random.default_rng(0).normal(size=(n, 2))
+    split = codes, factors, codes, factors
+    accuracy = metrics.downstream(*split, model="logistic_cv", sizes=(n,))["downstream"]
+    assert 0.5 < accuracy <= 1
+
+
+def test_reconstruction_errors_of_the_first_images():
+    rng = np.random.default_rng(0)
+    mean, logvar = rng.normal(size=(2_500, 3)), np.log(rng.random((2_500, 3)))
+    images = mean + 0.1
+
+    def error(codes):
+        return 0.5 * np.square(codes - images[: len(codes)]).sum(1)
+
+    means = metrics.reconstruction_mean(mean, error)
+    assert means["reconstruction_mean"] == pytest.approx(0.5 * 3 * 0.01)
+    assert means["num_samples"] == 2_000
+    one, other = (metrics.reconstruction_sampled(mean, logvar, error, seed) for seed in (0, 1))
+    extra = 0.5 * np.exp(logvar[:2_000]).sum(1).mean()  # of a Gaussian likelihood, exactly
+    for found in (one, other):
+        assert found["reconstruction_sampled"] == pytest.approx(0.015 + extra, rel=0.05)
+    assert one["reconstruction_sampled"] != other["reconstruction_sampled"]
+    with pytest.raises(ValueError, match="same posterior"):
+        metrics.reconstruction_sampled(mean, logvar[:, :1], error)
