@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from devae_jax.models.networks import DECODERS, ENCODERS
-from devae_jax.models.vae import Encoder, check_shape, make_style
+from devae_jax.models.vae import Encoder, check_shape, make_style, widen
 from devae_jax.names import lookup
 from devae_jax.rng import stream
 from devae_jax.types import Array, Context, Interval, Model, Posterior
@@ -110,7 +110,7 @@ def staged(
         return jax.tree.map(select, learning, frozen), carry
 
     def logits(params, z, layer):
-        return decoder_net.apply({"params": params["decoder"]}, z).astype(jnp.float32)
+        return widen(decoder_net.apply({"params": params["decoder"]}, z))
 
     def trainable(params, step):
         learns = jnp.arange(groups) == stage_of(step)

@@ -12,11 +12,11 @@ from devae_jax.names import lookup
 from devae_jax.rng import stream
 from devae_jax.types import Array, Context, Model, Posterior
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "float64")
 
 
 class Encoder(nn.Module):
-    """A trunk and one head: images -> Gaussians, mean and log-variance [heads, B, D], float32."""
+    """A trunk and one head: images -> Gaussians, mean and log-variance [heads, B, D]."""
 
     trunk: nn.Module
     latent_dim: int
@@ -27,15 +27,25 @@ class Encoder(nn.Module):
     def __call__(self, images: Array, train: bool = False) -> Posterior:
         features = self.trunk(images, train)
         out = Dense(self.heads * 2 * self.latent_dim, self.style, name="head")(features)
-        out = out.astype(jnp.float32).reshape(-1, self.heads, 2, self.latent_dim)
+        out = widen(out).reshape(-1, self.heads, 2, self.latent_dim)
         mean, logvar = out.transpose(2, 1, 0, 3)
         return Posterior(mean=mean, logvar=logvar)
+
+
+def widen(x: Array) -> Array:
+    """What leaves a network: float32 if it computed in bfloat16, else as it is."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def make_style(context: Context, init: str, convolution: str, dtype: str) -> Style:
     """The checked `Style`; "auto" becomes the implementation for the context's platform."""
     lookup(INITIALISERS, init, "init")
     lookup(dict.fromkeys(DTYPES), dtype, "dtype")
+    if dtype == "float64" and not jax.config.jax_enable_x64:
+        raise ValueError(
+            "got dtype='float64' without jax_enable_x64, expected float32 or bfloat16; fix dtype, "
+            "or enable it for a comparison with numbers of double precision"
+        )
     convolution = strided.choose(convolution, context.platform)
     return Style(init, convolution, dtype, context.axis_name)
 
@@ -119,6 +129,6 @@ def vae(
             chosen = jax.nn.one_hot(layer, num_layers)
             embedding = jnp.matmul(chosen, params["latents"]["embedding"], precision="float32")
             z = jnp.concatenate([z, embedding], axis=-1)
-        return decoder_net.apply({"params": params["decoder"]}, z).astype(jnp.float32)
+        return widen(decoder_net.apply({"params": params["decoder"]}, z))
 
     return Model(init_fn, encode, logits)

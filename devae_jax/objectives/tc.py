@@ -25,7 +25,7 @@ def plain_weights(batch_size: int, dataset_size: int) -> Array:
 
 
 def mws_weights(batch_size: int, dataset_size: int) -> Array:
-    """log W = -log(N B), [B, B]: minibatch-weighted sampling, Chen et al. 2018, Eq. 5.
+    """log W = -log(N B), [B, B]: minibatch-weighted sampling, Chen et al. 2018, Eq. 3.
 
     TC is then that of `plain_weights` plus (D - 1) log(N B).
     """
