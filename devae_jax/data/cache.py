@@ -52,19 +52,18 @@ def created(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Iterato
         temporary.unlink(missing_ok=True)
 
 
-def write(path: Path, array: np.ndarray) -> None:
-    """Writes the table, or nothing at all."""
+def write(path: Path, array: np.ndarray) -> str:
+    """Writes the table, or nothing at all, and gives its sha256."""
     with created(path, array.shape, array.dtype) as table:
         table[...] = array
+    return _digest(path)
 
 
 def read(path: Path) -> tuple[np.ndarray, str]:
     """The table, memory-mapped, and its sha256. Raises DamagedError."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        with path.open("rb") as file:
-            file.seek(-DIGEST, os.SEEK_END)
-            written = file.read().hex()
+        written = _digest(path)
     except (ValueError, EOFError, OSError) as error:
         raise DamagedError(f"got unreadable {path} ({error}), expected a table") from error
     digest = sha256(array)
@@ -82,7 +81,14 @@ def table(path: Path, build: Callable[[], np.ndarray]) -> tuple[np.ndarray, str]
             warnings.warn(f"{error}; building it again", stacklevel=2)
     array = build()
     try:
-        write(path, array)
+        return array, write(path, array)
     except OSError as error:
         warnings.warn(f"got {error}, so {path.name} is not kept for next time", stacklevel=2)
-    return array, sha256(array)
+        return array, sha256(array)
+
+
+def _digest(path: Path) -> str:
+    """The sha256 that ends the file."""
+    with path.open("rb") as file:
+        file.seek(-DIGEST, os.SEEK_END)
+        return file.read().hex()
