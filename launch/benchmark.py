@@ -3,6 +3,7 @@
     python launch/benchmark.py step         # the training step against a PyTorch twin
     python launch/benchmark.py loop         # host overhead, scan, seconds to the first step
     python launch/benchmark.py data         # images a second of every source
+    python launch/benchmark.py devices      # what each of several devices computes and sends
     python launch/benchmark.py population   # many runs in one program
     python launch/benchmark.py metrics      # against disentanglement_lib's CPU seconds
     python launch/benchmark.py gpu --minutes=8
@@ -13,16 +14,12 @@ pip install "devae_jax[bench]".
 """
 
 import importlib
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags
 
-from launch import common
+from devae_jax.launch import common
 
-BENCHMARKS = ("step", "loop", "data", "population", "metrics", "gpu")
+BENCHMARKS = ("step", "loop", "data", "devices", "population", "metrics", "gpu")
 
 _JSON = flags.DEFINE_string("json", None, "Also write the rows to this file.")
 _MINUTES = flags.DEFINE_float(
@@ -34,9 +31,11 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Cache of rendered data sets."
 
 def main(name: str) -> None:
     common.enable_compilation_cache()
-    from launch.benchmarks import measure
+    from devae_jax.launch.benchmarks import measure
 
-    benchmark = importlib.import_module(f"launch.benchmarks.{name}")
+    benchmark = importlib.import_module(f"devae_jax.launch.benchmarks.{name}")
+    if name == "devices":
+        benchmark.pretend()
     minutes = _MINUTES.value if _MINUTES.value is not None else 8.0 if name == "gpu" else 2.0
     where = measure.machine()
     print(", ".join(f"{key} {value}" for key, value in where.items()))
@@ -46,5 +45,9 @@ def main(name: str) -> None:
         measure.write_json(_JSON.value, rows, where)
 
 
-if __name__ == "__main__":
+def console() -> None:
     common.run(main, commands=BENCHMARKS)
+
+
+if __name__ == "__main__":
+    console()

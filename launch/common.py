@@ -15,6 +15,8 @@ EXIT_BAD_INPUT = 2  # config, data or folder
 EXIT_NON_FINITE = 3  # the loss became NaN or infinite
 EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
 
+NO_CONFIGS = ("__init__", "base", "variants")  # files in the configs' folder that are no config
+
 
 def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
     """Runs `main` as an absl app; mistakes of the user end in one line, not a traceback.
@@ -46,12 +48,7 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
 def _parse(argv: list[str]) -> list[str]:
     """The flags; what is wrong in a config ends in one line too."""
     try:
-        for name in argv:
-            flag, _, value = name.partition("=")
-            path = value.partition(":")[0]
-            if flag == "--config" and not Path(path).is_file():
-                raise unknown("--config", path, sorted(map(str, Path(path).parent.glob("*.py"))))
-        return flags.FLAGS(argv)
+        return flags.FLAGS(_with_config_files(argv))
     except (flags.Error, OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         if os.environ.get("DEVAE_TRACEBACK"):
             raise
@@ -61,6 +58,48 @@ def _parse(argv: list[str]) -> list[str]:
             text = f"got an unknown key of --config, {text}"
         print(f"error: {text}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
+
+
+def _with_config_files(argv: Sequence[str]) -> list[str]:
+    """The arguments, with the file of every config that is given by its name."""
+    found = list(argv)
+    for i, argument in enumerate(found):
+        if re.match(r"--?config=", argument):
+            flag, _, value = argument.partition("=")
+            found[i] = f"{flag}={config_file(value)}"
+        elif re.fullmatch(r"--?config", argument) and i + 1 < len(found):
+            found[i + 1] = config_file(found[i + 1])
+    return found
+
+
+def config_file(value: str) -> str:
+    """The file, "file.py:variants", of a config given as a file or by its name in the library.
+
+    "devae:toy" and "configs/devae.py:toy" name the same installed config wherever a command
+    is run; a file that exists is taken as it is.
+
+    Raises:
+      ValueError: neither a file nor such a name; names the nearest.
+    """
+    place, colon, variants = value.partition(":")
+    if Path(place).is_file():
+        return value
+    from devae_jax import configs
+
+    folder = Path(configs.__path__[0])
+    name = place.removeprefix("configs/").removesuffix(".py")
+    known = sorted(
+        path.relative_to(folder).with_suffix("").as_posix()
+        for path in folder.rglob("*.py")
+        if path.stem not in NO_CONFIGS
+    )
+    if name in known:
+        return f"{folder / name}.py{colon}{variants}"
+    if place.endswith(".py") and Path(place).parent.is_dir():  # a slip in the user's own folder
+        beside = sorted(map(str, Path(place).parent.glob("*.py")))
+        if beside:
+            raise unknown("--config", place, beside)
+    raise unknown("--config", name, known)
 
 
 def enable_compilation_cache() -> None:

@@ -1,21 +1,22 @@
-"""Trains a grid of runs: python launch/sweep.py --config=configs/sweeps/devae.py --workdir=runs/s
+"""Trains a grid of runs: python launch/sweep.py --config=sweeps/quickstart --workdir=runs/s
 
 The config's `sweep` holds the axes. Those that change shapes make separate programs, all other
 numbers are members of one; every program trains in its own folder below the workdir, and the
 same command goes on where it stopped. Exit codes as in launch/train.py.
 """
 
+import copy
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags
 from ml_collections import config_flags
 
-from launch import common
+from devae_jax.launch import common
 
-_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", help_string="A config with a `sweep`, a file or a name.", lock_config=True
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the sweep.", required=True)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the runs that are in the folder.")
 _PLAN = flags.DEFINE_bool("plan", False, "Print the programs and members, train nothing.")
@@ -27,10 +28,13 @@ def main() -> int:
         raise ValueError("got no --config with a `sweep`, expected one; see configs/sweeps")
     common.enable_compilation_cache()
 
-    from devae_jax import results, run, sweep, workdir
+    from devae_jax.program import sweep
+    from devae_jax.runs import results, training
+    from devae_jax.runs.folder import Folder
+    from devae_jax.runs.run import load_members
     from devae_jax.train.loop import NonFiniteError
 
-    config = _CONFIG.value.copy_and_resolve_references()
+    config = copy.deepcopy(_CONFIG.value)  # keys that share a number go on sharing it
     axes = config.sweep
     with config.unlocked():
         del config.sweep
@@ -46,21 +50,28 @@ def main() -> int:
             for member in group.members:
                 print(f"  {member}")
             continue
-        path = Path(_WORKDIR.value) / group.name
-        overwrite, step = _OVERWRITE.value, group.config.steps
-        if overwrite or not workdir.finished(group.config, path, group.members):
-            try:
-                step = run.train(group.config, path, members=group.members, overwrite=overwrite)
-            except NonFiniteError as error:
-                print(f"error: {error}", file=sys.stderr)
-                code = common.EXIT_NON_FINITE
-                continue
-        if step < group.config.steps:
+        folder, overwrite = Folder(Path(_WORKDIR.value) / group.name), _OVERWRITE.value
+        if not overwrite and folder.finished(group.config, group.members):
+            if not folder.scored(group.config.steps, len(group.members)):
+                results.score_members(load_members(folder.path, trust=True), progress=False)
+            continue
+        try:
+            runs = training.train_members(
+                group.config, group.members, folder.path, overwrite=overwrite
+            )
+        except NonFiniteError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = common.EXIT_NON_FINITE
+            continue
+        if runs[0].step < group.config.steps:
             return common.EXIT_STOPPED
-        if not results.scored(path, step, len(group.members)):
-            results.score_members(path, progress=False)
+        results.score_members(runs, progress=False)
     return code
 
 
-if __name__ == "__main__":
+def console() -> None:
     common.run(main)
+
+
+if __name__ == "__main__":
+    console()

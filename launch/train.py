@@ -1,7 +1,8 @@
 """Trains one method, or goes on where it stopped; then scores and draws the run.
 
     python launch/train.py --config=configs/quickstart.py --workdir=runs/quickstart
-    python launch/train.py --list
+    devae-train --config=quickstart --workdir=runs/quickstart
+    devae-train --list
 
 Exit codes: 0 finished; 2 something in the config, data or folder is wrong; 3 the loss became
 NaN or infinite (the last checkpoint is good); 75 stopped by SIGTERM or SIGINT after saving:
@@ -9,16 +10,15 @@ the same command goes on.
 """
 
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags
 from ml_collections import config_flags
 
-from launch import common
+from devae_jax.launch import common
 
-_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", help_string="A config's file or its name, quickstart, devae:toy.", lock_config=True
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run that is in the folder.")
 _LIST = flags.DEFINE_bool("list", False, "Print every method with paper, equation and config.")
@@ -50,25 +50,30 @@ def main() -> int:
     if _DISTRIBUTED.value:
         jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
-    from devae_jax import evaluate, results, run
+    from devae_jax.evaluation.rows import table
+    from devae_jax.runs import results, training
     from devae_jax.train.loop import NonFiniteError
 
     try:
-        step = run.train(
+        run = training.train(
             _CONFIG.value, _WORKDIR.value, overwrite=_OVERWRITE.value, profile=_PROFILE.value
         )
     except NonFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         return common.EXIT_NON_FINITE
-    if step < _CONFIG.value.steps:
+    if run.step < run.config.steps:
         return common.EXIT_STOPPED
     if _RESULTS.value and jax.process_index() == 0:
-        trained = run.load(_WORKDIR.value)
-        print(evaluate.table(results.score(trained, _WORKDIR.value, progress=False)))
-        figures = results.draw(trained, _WORKDIR.value)
+        rows = results.score(run, progress=False)
+        print(table(rows))
+        figures = results.draw(run, rows)
         print(f"figures and report: {figures['report.html']}")
     return 0
 
 
-if __name__ == "__main__":
+def console() -> None:
     common.run(main)
+
+
+if __name__ == "__main__":
+    console()

@@ -6,15 +6,24 @@ Sections come in order of importance; one that would not end in time is left out
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
 
-from devae_jax import build
-from devae_jax.train import parallel, population
-from launch.benchmarks import runs, twin
-from launch.benchmarks.measure import Options, Row, Timing, copy, interleave, matmul, table
+from devae_jax.launch.benchmarks import runs, twin
+from devae_jax.launch.benchmarks.measure import (
+    Options,
+    Row,
+    Timing,
+    copy,
+    interleave,
+    matmul,
+    table,
+)
+from devae_jax.program import plan as programs
+from devae_jax.train.engine import ACCELERATOR, engine
 
 STEPS = 300_000  # of a run in the paper
 RUNS = {1: 60, 3: 20}  # by K: 4 methods x 2 data sets x 10 seeds, one of the four with K = 3
@@ -54,11 +63,11 @@ class Bench:
         turn = 0.02 if self.options.tiny else 0.3
         return interleave(cases, seconds=self.seconds * len(cases), turn=turn)
 
-    def plan(self, layers: int, **changes: object):
+    def plan(self, layers: int, members: int = 0, **changes: object):
         """Config and plan of beta-VAE (K = 1) or DeVAE (K = 3)."""
         settings = {"matmul_precision": "tensorfloat32", **changes}
         config = runs.config(self.options, batch=self.batch, layers=layers, **settings)
-        return config, build.plan(config)
+        return config, programs.plan(config, [{"seed": seed} for seed in range(members)])
 
 
 def run(options: Options) -> list[Row]:
@@ -78,9 +87,9 @@ def run(options: Options) -> list[Row]:
                 f"{size} members, K = {layers}, {form}",
                 functools.partial(_population, bench, layers, size, form),
             )
-    for changes in ({"matmul_precision": "float32"}, {"model.dtype": "bfloat16"}):
-        name = ", ".join(changes.values())
-        bench.section(f"one run, {name}", functools.partial(_one, bench, 1, "sum", **changes))
+    for key, value in (("matmul_precision", "float32"), ("model.dtype", "bfloat16")):
+        changed = functools.partial(_one, bench, 1, "sum", changes={key: value})
+        bench.section(f"one run, {value}", changed)
     if _torch_device(options) == "cuda":
         bench.section("torch.compile", lambda: _one(bench, 1, "sum", compiled=True), factor=2.0)
     if bench.best.keys() == RUNS.keys():
@@ -100,15 +109,20 @@ def _ceilings(bench: Bench) -> Iterator[Row]:
 
 
 def _one(
-    bench: Bench, layers: int, how: str, *, compiled: bool = False, **changes: Any
+    bench: Bench,
+    layers: int,
+    how: str,
+    *,
+    compiled: bool = False,
+    changes: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Row]:
     """One run, its steps scanned, against the twin on the same batch where PyTorch has the device.
 
     The twin sums over layers, in TF32; it is no peer of a sampled one or of other precisions.
     """
     config, plan = bench.plan(layers, **{"objective.layers": how, **changes})
-    engine = parallel.engine(plan.program, plan.hparams, devices=jax.devices()[:1])
-    cases: dict[str, Callable[[], Any]] = {"ours": runs.stepper(engine, bench.steps)}
+    bound = engine(plan.program, plan.hparams, devices=jax.devices()[:1])
+    cases: dict[str, Callable[[], Any]] = {"ours": runs.stepper(bound, bench.steps)}
     device = _torch_device(bench.options)
     peer = ""
     if device and how == "sum" and not changes:
@@ -128,15 +142,16 @@ def _one(
 
 def _population(bench: Bench, layers: int, members: int, form: str) -> Iterator[Row]:
     """`members` runs in one program; the time is that of a member's step."""
-    config, plan = bench.plan(layers, **{"model.convolution": form})
-    each = []
-    for seed in range(members):
-        config.seed = seed
-        each.append(build.hyperparameters(config))
-    stacked = population.stack(each)
-    engine = population.engine(plan.program, stacked, devices=jax.devices()[:1], fuse=True)
+    config, plan = bench.plan(layers, members, **{"model.convolution": form})
+    bound = engine(
+        plan.program,
+        programs.stacked(plan),
+        members=members,
+        devices=jax.devices()[:1],
+        form=ACCELERATOR,
+    )
     steps = max(2 if bench.options.tiny else 8, bench.steps // members)
-    times = bench.time({"ours": runs.stepper(engine, steps)})
+    times = bench.time({"ours": runs.stepper(bound, steps)})
     ours = times["ours"].median / steps / members
     alone = bench.best.get(layers)
     facts = _facts(bench, config, plan, ours, layers)
@@ -157,7 +172,7 @@ def _facts(bench: Bench, config, plan, ours: float, decoded: int) -> dict[str, A
 
 def _gigabytes(plan) -> float:
     """What one compiled step reads and writes, as XLA counts it: without library calls."""
-    cost = runs.compiled_step(plan).cost_analysis() or {}
+    cost = runs.one_device(plan.program).lower(plan.hparams).compile().cost_analysis() or {}
     return cost.get("bytes accessed", math.nan) * GB
 
 
@@ -175,7 +190,7 @@ def _peer(bench: Bench, program, layers: int, config, device: str, compiled: boo
     torch = twin.load_torch()
     torch.set_float32_matmul_precision("high")
     step = twin.stepper(
-        runs.batch_of(program),
+        runs.images_of(program),
         runs.BETAS[:layers],
         width=config.model.width,
         device=device,

@@ -1,33 +1,30 @@
 """What the loop costs beyond its compiled steps, scans against single steps, and the start."""
 
-import functools
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import jax
 
-from devae_jax import build
 from devae_jax.data import cache
-from devae_jax.train import parallel
-from devae_jax.train.step import init, train_step
-from launch.benchmarks import runs
-from launch.benchmarks.measure import Options, Row, interleave
+from devae_jax.launch.benchmarks import runs
+from devae_jax.launch.benchmarks.measure import Options, Row, interleave
+from devae_jax.program import plan as programs
+from devae_jax.train.engine import Form, engine
 
 
 def run(options: Options) -> list[Row]:
     """Rows for the loop's overhead, the fused scan, and the seconds to a first step."""
     config = runs.config(options, batch=8 if options.tiny else 64, layers=1)
-    plan = build.plan(config)
+    plan = programs.plan(config)
     steps = 4
 
     def bare():
         """The compiled step called `steps` times, nothing read back."""
-        state = jax.jit(functools.partial(init, plan.program))(plan.hparams)
-        step = jax.jit(functools.partial(train_step, plan.program), donate_argnums=1)
+        program = runs.one_device(plan.program)
+        state, step = jax.jit(program.start())(plan.hparams), program.compiled()
         hparams, arrays = jax.device_put((plan.hparams, plan.program.source.arrays))
 
         def call():
@@ -38,14 +35,13 @@ def run(options: Options) -> list[Row]:
 
         return call
 
-    def engine(fuse):
-        one = jax.devices()[:1]
-        return runs.stepper(
-            parallel.engine(plan.program, plan.hparams, devices=one, fuse=fuse), steps
-        )
+    def bound(scan):
+        form = Form(scan=scan, together=False)
+        one = engine(plan.program, plan.hparams, devices=jax.devices()[:1], form=form)
+        return runs.stepper(one, steps)
 
     times = interleave(
-        {"bare": bare(), "one by one": engine(False), "scan": engine(True)},
+        {"bare": bare(), "one by one": bound(False), "scan": bound(True)},
         seconds=0.5 * options.minutes * 60,
         turn=0.02 if options.tiny else 0.5,
     )
@@ -65,14 +61,14 @@ def run(options: Options) -> list[Row]:
 
 def _starts(options: Options) -> list[Row]:
     """From the shell to a finished first step: nothing compiled before, then from the cache."""
-    root = Path(__file__).resolve().parents[2]
     data_dir = options.data_dir or str(cache.folder())
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,
-            str(root / "launch" / "train.py"),
-            f"--config={root / 'configs' / 'beta_vae.py'}" + (":toy" if options.tiny else ""),
+            "-m",
+            "devae_jax.launch.train",
+            "--config=beta_vae" + (":toy" if options.tiny else ""),
             f"--workdir={folder}/run",
             "--overwrite",
             "--noresults",

@@ -2,7 +2,6 @@
 
 import functools
 import importlib.metadata
-import json
 import os
 import platform
 import statistics
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from devae_jax.train.writer import write_text
+from devae_jax.files import write_json as write
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
 
@@ -28,11 +27,14 @@ class Timing(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of a benchmark; `facts` are further numbers of the case by name."""
+    """One line of a benchmark; `facts` are further numbers of the case by name.
+
+    ours_ms is None where nothing was timed: where the facts are counts.
+    """
 
     benchmark: str
     case: str
-    ours_ms: float
+    ours_ms: float | None
     peer: str = ""
     peer_ms: float | None = None
     floor_ms: float | None = None
@@ -41,7 +43,7 @@ class Row(NamedTuple):
     def fields(self) -> dict[str, Any]:
         """{benchmark, case, ours_ms, peer, peer_ms, speedup, floor_ms, and the facts}."""
         named = {name: getattr(self, name) for name in self._fields[:5]}
-        speedup = self.peer_ms / self.ours_ms if self.peer_ms else None
+        speedup = self.peer_ms / self.ours_ms if self.peer_ms and self.ours_ms else None
         return named | {"speedup": speedup, "floor_ms": self.floor_ms} | dict(self.facts)
 
 
@@ -160,6 +162,4 @@ def _number(value: float | str | None) -> str:
 
 def write_json(path: str, rows: Sequence[Row], where: Mapping[str, str]) -> None:
     """A list of rows, each with the machine it comes from; all of it or nothing."""
-    write_text(
-        Path(path), json.dumps([row.fields() | {"machine": dict(where)} for row in rows], indent=1)
-    )
+    write(path, [row.fields() | {"machine": dict(where)} for row in rows], indent=1)

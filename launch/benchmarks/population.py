@@ -2,10 +2,10 @@
 
 import jax
 
-from devae_jax import build
-from devae_jax.train import parallel, population
-from launch.benchmarks import runs
-from launch.benchmarks.measure import Options, Row, interleave
+from devae_jax.launch.benchmarks import runs
+from devae_jax.launch.benchmarks.measure import Options, Row, interleave
+from devae_jax.program import plan as programs
+from devae_jax.train.engine import Form, engine
 
 
 def run(options: Options) -> list[Row]:
@@ -13,27 +13,27 @@ def run(options: Options) -> list[Row]:
 
     Members differ in seed and pressure.
     """
-    members = 2 if options.tiny else 4
+    count = 2 if options.tiny else 4
     config = runs.config(options, batch=8 if options.tiny else 64, layers=1)
-    plan = build.plan(config)
-    each = []
-    for seed in range(members):
-        config.seed = seed
-        config.objective.terms.kl.betas = (1.0 + seed,)
-        each.append(build.hyperparameters(config))
+    members = [{"seed": i, "objective.terms.kl.betas": (1.0 + i,)} for i in range(count)]
+    plan = programs.plan(config, members)
     steps = 4
     one = jax.devices()[:1]
-    solo = [runs.stepper(parallel.engine(plan.program, own, devices=one), steps) for own in each]
+    solo = [
+        runs.stepper(engine(plan.program, member.hparams, devices=one), steps)
+        for member in plan.members
+    ]
 
-    def engine(fuse):
-        stacked = population.stack(each)
-        return runs.stepper(population.engine(plan.program, stacked, devices=one, fuse=fuse), steps)
+    def together(form):
+        stacked = programs.stacked(plan)
+        bound = engine(plan.program, stacked, members=count, devices=one, form=form)
+        return runs.stepper(bound, steps)
 
     times = interleave(
         {
             "one after another": lambda: [call() for call in solo],
-            "default": engine(None),
-            "fused": engine(True),
+            "default": together(None),
+            "fused": together(Form(scan=True, together=True)),
         },
         seconds=options.minutes * 60,
         turn=0.02 if options.tiny else 0.5,
@@ -42,7 +42,7 @@ def run(options: Options) -> list[Row]:
 
     def row(name):
         facts = {"min_speedup": peer.minimum / times[name].minimum}
-        case = f"{members} members, {name}"
+        case = f"{count} members, {name}"
         ours = times[name].median / steps
         return Row("population", case, ours, "one after another", peer.median / steps, None, facts)
 

@@ -1,6 +1,5 @@
 """Programs to time: the method of the paper as the library trains it."""
 
-import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +8,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import beta_vae, devae
-from devae_jax import build, rng
-from devae_jax.train.parallel import Engine
-from devae_jax.train.step import Program, init, train_step
-from devae_jax.types import Source
-from launch.benchmarks.measure import Options
+from devae_jax import rng
+from devae_jax.configs import beta_vae, devae
+from devae_jax.launch.benchmarks.measure import Options
+from devae_jax.program.plan import Plan
+from devae_jax.train.engine import Engine, Steps, mesh_of
+from devae_jax.train.step import Program
 
 BETAS = (1.0, 10.0, 40.0)
 
@@ -32,18 +31,19 @@ def config(options: Options, *, batch: int, layers: int, **changes: object) -> C
     return made
 
 
-def batch_of(program: Program) -> np.ndarray:
+def images_of(program: Program) -> np.ndarray:
     """Images [B, H, W, C] of the first step."""
     source = program.source
     key = rng.stream(rng.seed(0), "data")
-    return np.asarray(jax.jit(source.take)(source.arrays, key, np.int32(0)))
+    return np.asarray(jax.jit(source.take)(source.arrays, key, np.int32(0))["image"])
 
 
 def fixed(program: Program, images: np.ndarray) -> Program:
-    """`program` on the same batch at every step: without the cost of data."""
-    old = program.source
-    source = Source(images, lambda arrays, *_: arrays, old.size, old.batch_size, old.image_shape)
-    return program._replace(source=source)
+    """`program` on the same images at every step: without the cost of data."""
+    batch = {"image": images}
+    return program._replace(
+        source=program.source._replace(arrays=batch, take=lambda arrays, *_: arrays)
+    )
 
 
 def stepper(engine: Engine, steps: int) -> Callable[[], None]:
@@ -58,21 +58,21 @@ def stepper(engine: Engine, steps: int) -> Callable[[], None]:
     return call
 
 
-def compiled_step(plan: build.Plan) -> Any:
-    """One step of a plan, compiled ahead of time: what XLA says of its cost and memory."""
-    state = jax.eval_shape(functools.partial(init, plan.program), plan.hparams)
-    step = jax.jit(functools.partial(train_step, plan.program), donate_argnums=1)
-    return step.lower(plan.hparams, state, plan.program.source.arrays).compile()
+def one_device(program: Program) -> Steps:
+    """One call of the step on the first device."""
+    return Steps(program, mesh_of(jax.devices()[:1]))
 
 
-def megabytes(plan: build.Plan) -> dict[str, float]:
+def megabytes(plan: Plan) -> dict[str, float]:
     """What training holds: state and tables of data, and the most that one step adds."""
-    state = jax.eval_shape(functools.partial(init, plan.program), plan.hparams)
+    steps = one_device(plan.program)
+    analysis: Any = steps.lower(plan.hparams).compile().memory_analysis()
+    state = steps.abstract(plan.hparams)
     size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))  # noqa: E731
     return {
         "state_mb": size((state.params, state.carry, state.opt_state)) / 2**20,
         "tables_mb": size(plan.program.source.arrays) / 2**20,
-        "step_mb": compiled_step(plan).memory_analysis().temp_size_in_bytes / 2**20,
+        "step_mb": analysis.temp_size_in_bytes / 2**20,
     }
 
 

@@ -2,10 +2,10 @@
 
 import jax
 
-from devae_jax import build
-from devae_jax.train import parallel
-from launch.benchmarks import runs, twin
-from launch.benchmarks.measure import Options, Row, interleave, matmul
+from devae_jax.launch.benchmarks import runs, twin
+from devae_jax.launch.benchmarks.measure import Options, Row, interleave, matmul
+from devae_jax.program import plan as programs
+from devae_jax.train.engine import engine
 
 
 def run(options: Options) -> list[Row]:
@@ -31,8 +31,8 @@ def run(options: Options) -> list[Row]:
 def _rows(options: Options, batch: int, layers: int, seconds: float) -> list[Row]:
     networks = {"model.encoder": "conv", "model.decoder": "conv"}
     config = runs.config(options, batch=batch, layers=layers, **networks)
-    plan = build.plan(config)
-    images = runs.batch_of(plan.program)
+    plan = programs.plan(config)
+    images = runs.images_of(plan.program)
     betas = runs.BETAS[:layers]
     steps = max(1, (16 if options.tiny else 256) // batch)  # a call: dispatched ahead
     product, gemm = matmul(256 if options.tiny else 2048)
@@ -40,8 +40,7 @@ def _rows(options: Options, batch: int, layers: int, seconds: float) -> list[Row
     threads = twin.choose_threads(twin.stepper(images, betas, **shape))
 
     def ours(program):
-        engine = parallel.engine(program, plan.hparams, devices=jax.devices()[:1])
-        return runs.stepper(engine, steps)
+        return runs.stepper(engine(program, plan.hparams, devices=jax.devices()[:1]), steps)
 
     def peer(batches=None, **how):
         step = twin.stepper(images, betas, **shape, **how)
