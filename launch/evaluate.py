@@ -19,27 +19,28 @@ _METRICS = flags.DEFINE_list("metrics", ["cheap"], "Names, or cheap, or all.")
 _PROTOCOL = flags.DEFINE_string("protocol", "dlib", "dlib: as papers print; exact: whole grid.")
 _LAYERS = flags.DEFINE_list("layers", ["all"], "Latent layers: all, or numbers.")
 _REPRESENTATIONS = flags.DEFINE_list("representations", ["mean"], "Of mean and sampled.")
+_TRUST = flags.DEFINE_bool("trust", False, "Run the Python files that the run's config names.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Evaluation seeds, for intervals.", lower_bound=1)
 
 
 def main() -> None:
     common.enable_compilation_cache()
-    from devae_jax import evaluate, results, run
+    from devae_jax.evaluation.rows import table
+    from devae_jax.runs.results import score
+    from devae_jax.runs.run import load
 
-    metrics, layers = _METRICS.value, _LAYERS.value
+    layers = _LAYERS.value
     if layers != ["all"] and not all(layer.isdigit() for layer in layers):
         raise ValueError(f"got --layers={','.join(layers)}, expected all or numbers; fix it")
-    rows = results.score(
-        run.load(_WORKDIR.value, step=_STEP.value, member=_MEMBER.value),
-        _WORKDIR.value,
-        member=_MEMBER.value,
-        metrics=metrics[0] if metrics in (["all"], ["cheap"]) else metrics,
+    rows = score(
+        load(_WORKDIR.value, step=_STEP.value, member=_MEMBER.value, trust=_TRUST.value),
+        metrics=_METRICS.value,
         protocol=_PROTOCOL.value,
         layers="all" if layers == ["all"] else [int(layer) for layer in layers],
         representations=_REPRESENTATIONS.value,
         seeds=range(_SEEDS.value),
     )
-    print(evaluate.table(rows))
+    print(table(rows))
 
 
 if __name__ == "__main__":

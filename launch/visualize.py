@@ -16,14 +16,16 @@ from launch import common
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _STEP = flags.DEFINE_integer("step", None, "Which checkpoint; default the newest.")
 _MEMBER = flags.DEFINE_integer("member", None, "Which member, if the run is a population.")
+_TRUST = flags.DEFINE_bool("trust", False, "Run the Python files that the run's config names.")
 
 
 def main() -> None:
     common.enable_compilation_cache()
-    from devae_jax import results, run
+    from devae_jax.runs.results import draw
+    from devae_jax.runs.run import load
 
-    trained = run.load(_WORKDIR.value, step=_STEP.value, member=_MEMBER.value)
-    for name, path in results.draw(trained, _WORKDIR.value, member=_MEMBER.value).items():
+    run = load(_WORKDIR.value, step=_STEP.value, member=_MEMBER.value, trust=_TRUST.value)
+    for name, path in draw(run).items():
         print(f"{name:32} {path}")
 
 

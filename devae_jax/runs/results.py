@@ -1,162 +1,132 @@
 """What a trained run shows: scores.json and figures/."""
 
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from devae_jax import evaluate
-from devae_jax.data import factors as fg
-from devae_jax.run import Run, load_members
-from devae_jax.train.writer import read_rows
+from devae_jax.data.images import images_of
+from devae_jax.evaluation.codes import DivergedError, code_shape, draw_sample
+from devae_jax.evaluation.evaluate import evaluate
+from devae_jax.evaluation.rows import Row, by_score, compact
+from devae_jax.runs.folder import Folder
+from devae_jax.runs.run import Run
 from devae_jax.viz.draw import draw_all
 
-SYMBOLS = {"betas": "β", "capacities": "C"}  # of the hyperparameters that tell layers apart
+SHOWN = 64  # images of the data set that figures may show
 
 
-def layer_labels(config: ConfigDict) -> list[str] | None:
-    """What distinguishes the layers of a run, ["β=1", "β=10", ...]; None if nothing does."""
-    num_layers = config.model.get("num_layers", 1)
-    for options in config.objective.terms.values():
-        for name, symbol in SYMBOLS.items():
-            values = options.get(name)
-            if isinstance(values, list | tuple) and len(values) == num_layers:
-                return [f"{symbol}={value:g}" for value in values]
-    return None
+def score(run: Run, **options: Any) -> list[Row]:
+    """Scores a run and writes them to scores.json of its folder, if it has one.
 
+    Rows of other members, checkpoints, metrics or protocols that the file already has are kept;
+    matrices of more than 20,000 entries are not written.
 
-def score(
-    run: Run,
-    workdir: str | Path,
-    *,
-    member: int | None = None,
-    metrics: str | Sequence[str] = "cheap",
-    protocol: str = "dlib",
-    layers: str | Sequence[int] = "all",
-    representations: Sequence[str] = ("mean",),
-    progress: bool = True,
-    **options: Any,
-) -> list[dict[str, Any]]:
-    """Scores a run and writes `workdir`/scores.json: rows of one score, layer and protocol.
+    Args:
+      options: of `evaluation.evaluate`, which says what a row holds.
 
-    Rows of other checkpoints, metrics or protocols that the file already has are kept.
-    `options` go to `evaluate.evaluate`, which says what a row holds.
+    Returns the rows, with run, member, step, method, seed, settings and data of the run.
     """
-    rows = evaluate.evaluate(
-        run.encode,
-        run.dataset,
-        decode=run.logits,
-        likelihood=run.config.objective.likelihood,
-        metrics=metrics,
-        protocol=protocol,
-        layers=layers,
-        representations=representations,
-        progress=progress,
-        **options,
-    )
-    label = {
-        "run": str(Path(workdir).name),
-        "member": member,
-        "step": run.step,
-        "method": run.config.method,
-        "seed": run.config.seed,
-        "hparams": hparams(run.config),
-        "data": dict(run.dataset.identity),
-    }
-    rows = [label | row for row in rows]
-    path = Path(workdir) / "scores.json"
-    new = {_identity(row) for row in rows}
-    kept = [row for row in read_scores(path) if _identity(row) not in new]
-    evaluate.write_scores(path, kept + rows)
+    rows = _scored(run, **options)
+    if run.folder is not None:
+        run.folder.write_scores(_laid_over(run.folder.scores(), compact(rows)))
     return rows
 
 
-def scored(workdir: str | Path, step: int, members: int) -> bool:
-    """Whether scores.json has every member of a population at `step`."""
-    rows = read_scores(Path(workdir) / "scores.json")
-    return {row["member"] for row in rows if row["step"] == step} >= set(range(members))
+def score_members(runs: Iterable[Run], **options: Any) -> list[Row]:
+    """`score` for every member of a population; one that diverged has nothing to score."""
+    rows: list[Row] = []
+    for run in runs:
+        try:
+            rows += score(run, **options)
+        except DivergedError as error:
+            print(f"member {run.member} was not scored: {error}", file=sys.stderr)
+    return rows
 
 
-def hparams(config: ConfigDict) -> dict[str, Any]:
+def settings(config: ConfigDict) -> dict[str, Any]:
     """What tells one run of a method from another: its config but for the seed and bookkeeping."""
     parts = ("steps", "batch_size", "data", "model", "objective", "optimizer")
-    kept = {name: config[name] for name in parts if name in config}
-    return {n: v.to_dict() if isinstance(v, ConfigDict) else v for n, v in kept.items()}
+    return {name: value for name, value in config.to_dict().items() if name in parts}
 
 
-def score_members(workdir: str | Path, **options: Any) -> list[dict[str, Any]]:
-    """`score` for every member of a population; options as there."""
-    rows: list[dict[str, Any]] = []
-    for i, run in enumerate(load_members(workdir)):
-        try:
-            rows += score(run, workdir, member=i, **options)
-        except ValueError as error:  # a member that diverged has nothing to score
-            print(f"member {i} was not scored: {error}", file=sys.stderr)
-    return rows
+def draw(run: Run, rows: Sequence[Row] | None = None) -> dict[str, Path]:
+    """Writes every figure and report.html to figures/ of the run's folder; name -> path.
 
-
-def _identity(row: dict[str, Any]) -> tuple:
-    """Two rows with the same identity measure the same thing."""
-    names = ("member", "step", "layer", "representation", "protocol", "metric")
-    return tuple(row.get(name) for name in names)
-
-
-def read_scores(path: Path) -> list[dict[str, Any]]:
-    """The rows of a scores.json, none if there is no file.
+    A member of a population has its own folder, figures/member_0. The figures' mutual
+    information and KL are those of `rows`, as `score` returns them, else those of scores.json
+    at this step; where they are missing the run is scored anew, and nothing written.
 
     Raises:
-      ValueError: it is damaged.
+      ValueError: the run lies in no folder.
     """
-    try:
-        return json.loads(path.read_text()) if path.exists() else []
-    except json.JSONDecodeError as error:
+    if run.folder is None:
         raise ValueError(
-            f"got {error} reading {path}, expected a list of scores; move the file away"
-        ) from error
-
-
-def draw(
-    run: Run, workdir: str | Path, *, member: int | None = None, samples: int = 10_000
-) -> dict[str, Path]:
-    """Writes every figure and report.html to `workdir`/figures; returns name -> path.
-
-    A member of a population has its own folder, figures/member_0.
-    """
-    workdir = Path(workdir)
-    folder = workdir / "figures" / ("" if member is None else f"member_{member}")
-    scores = evaluate.cheap(
-        run.encode,
-        run.logits,
-        run.dataset,
-        0,
-        n=samples,
-        likelihood=run.config.objective.likelihood,
-    )
-    index = np.random.RandomState(0).randint(fg.num_images(run.dataset.grid), size=64)
-    images = run.dataset.observe(
-        run.dataset.arrays, fg.from_index(run.dataset.grid, jnp.asarray(index, jnp.int32))
-    )
+            "got a run without a folder, expected one to draw in; load it, or train it in one"
+        )
+    num_layers, dim = code_shape(run.coder, run.dataset)
+    known = _laid_over(_of_run(run, run.folder), rows or ())
+    shown = _figure_scores(known)
+    wanted = ["kl_per_latent"] + ["mi"] * (run.dataset.grid is not None)
+    if any(len(shown.get(name, ())) != num_layers for name in wanted):
+        fresh = _scored(run, seeds=(0,), calibrate=False, progress=False)
+        known, shown = _laid_over(fresh, known), _figure_scores(fresh)
+    numbers = draw_sample(run.dataset, 0, SHOWN, 0).train
     return draw_all(
-        folder,
-        title=f"{run.config.method} on {run.dataset.name}",
+        run.folder.figures(run.member),
+        title=f"{_method(run)} on {run.dataset.name}",
         subtitle=f"{run.step:,} steps, seed {run.config.seed}",
         config=run.config.to_dict(),
-        scores=[
-            row
-            for row in read_scores(workdir / "scores.json")
-            if (row["step"], row["member"]) == (run.step, member)
-        ],
-        layer_labels=layer_labels(run.config),
-        images=np.asarray(images),
+        scores=known,
+        layer_labels=run.layer_labels,
+        images=images_of(run.dataset, numbers),
         encode=run.encode,
         decode=run.decode,
-        kl=scores["kl_per_latent"],
-        mi=scores["mi"][0],
-        factors=run.dataset.grid.names,
-        rows=[row for row in read_rows(workdir / "metrics.jsonl") if row.get("member") == member],
+        kl=shown.get("kl_per_latent", np.full((num_layers, dim), np.nan)),
+        mi=shown["mi"][0] if "mi" in shown else None,
+        factors=() if run.dataset.grid is None else run.dataset.grid.names,
+        rows=run.folder.metrics(run.member),
     )
+
+
+def _scored(run: Run, **options: Any) -> list[Row]:
+    """Rows of `evaluate` that say whose they are."""
+    about = {
+        "run": None if run.folder is None else run.folder.name,
+        "member": run.member,
+        "step": run.step,
+        "method": _method(run),
+        "seed": run.config.seed,
+        "settings": settings(run.config),
+        "data": dict(run.dataset.identity),
+    }
+    return [about | row for row in evaluate(run.coder, run.dataset, **options)]
+
+
+def _method(run: Run) -> str:
+    return run.config.method or run.config.objective.name
+
+
+def _of_run(run: Run, folder: Folder) -> list[Row]:
+    """The rows of scores.json that are of this run at this step."""
+    mine = (run.step, run.member)
+    return [row for row in folder.scores() if (row["step"], row["member"]) == mine]
+
+
+def _figure_scores(rows: Iterable[Row]) -> dict[str, np.ndarray]:
+    return by_score(row for row in rows if row["representation"] == "mean")
+
+
+def _laid_over(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
+    """Both, but for the old rows that measure what a new row measures."""
+    new = list(new)
+    names = ("member", "step", "layer", "representation", "protocol", "metric")
+
+    def identity(row: Row) -> tuple:
+        return tuple(row.get(name) for name in names)
+
+    replaced = {identity(row) for row in new}
+    return [row for row in old if identity(row) not in replaced] + new

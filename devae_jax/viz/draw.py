@@ -125,6 +125,7 @@ _PAGE = (
     ),
     ("Data", "", "samples"),
 )
+_NO_FACTORS = "The data set has no factors: scores and figures that need them are left out."
 
 
 def draw_all(
@@ -135,14 +136,16 @@ def draw_all(
     config: Mapping[str, Any] | None = None,
     scores: Iterable[Row] = (),
     layer_labels: Sequence[str] | None = None,
+    factors: Sequence[str] = (),
     **given: Any,
 ) -> dict[str, Path]:
     """Write all `figures` and `report.html` into a folder; returns file name -> path.
 
-    Args are those of `figures`, and the page's title, subtitle and nested config.
+    Args are those of `figures`, and the page's title, subtitle and nested config. Of data
+    without factors the page says what is left out.
     """
     scores = list(scores)
-    drawn = figures(scores=scores, layer_labels=layer_labels, **given)
+    drawn = figures(scores=scores, layer_labels=layer_labels, factors=factors, **given)
     paths = {name: save(Path(folder, name), picture) for name, picture in drawn.items()}
     sections = [
         Section(
@@ -155,6 +158,7 @@ def draw_all(
         title,
         sections,
         subtitle=subtitle,
+        note="" if factors else _NO_FACTORS,
         scores=scores,
         config=config,
         layer_labels=layer_labels,

@@ -62,6 +62,7 @@ def report(
     config: Mapping[str, Any] | None = None,
     layer_labels: Sequence[str] | None = None,
     subtitle: str = "",
+    note: str = "",
 ) -> str:
     """The page as HTML text; PNG and GIF files are embedded, nothing outside is referred to.
 
@@ -69,6 +70,7 @@ def report(
       scores: rows {layer, representation, protocol, metric, value, floor?, ceiling?}; rows
         that differ only in seed or member are given as mean ± standard deviation.
       config: nested; printed with dotted keys.
+      note: a sentence under the subtitle.
     """
     parts = [(s.heading, s.text, "".join(map(_figure, s.pictures))) for s in sections]
     if table := score_table(scores, layer_labels):
@@ -89,6 +91,7 @@ def report(
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{CSS}</style></head>\n<body><main>"
         f'<header><h1>{escape(title)}</h1><p class="muted">{escape(subtitle)}</p>'
+        f"{f'<p>{escape(note)}</p>' if note else ''}"
         f"<nav>{links}</nav></header>\n{body}</main></body></html>\n"
     )
 

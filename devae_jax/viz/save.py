@@ -1,4 +1,4 @@
-"""The only writer: pictures and pages reach the disk whole or not at all."""
+"""Pictures and pages as files."""
 
 import io
 import os
@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
+
+from devae_jax.files import write_bytes
 
 Picture = Figure | np.ndarray  # an array is uint8 [h, w, 3], or frames [T, h, w, 3]
 COLOURS = 256  # a GIF's palette
@@ -35,12 +37,7 @@ def save(path: str | os.PathLike, picture: Picture | str, *, milliseconds: int =
             "[T, h, w, 3] for .gif; fix the suffix"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(path, content)
     return path
 
 
@@ -66,9 +63,9 @@ def gif(frames: np.ndarray, milliseconds: int = 90) -> bytes:
     colours = np.flatnonzero(count)
     palette = _palette(frames, colours[np.argsort(-count[colours], kind="stable")])
     lookup = np.zeros(1 << 24, np.uint8)
-    for some in np.array_split(colours, len(colours) // 4096 + 1):
-        distance = np.square(_channels(some)[:, None] - palette).sum(axis=-1)
-        lookup[some] = distance.argmin(axis=1)
+    for part in np.array_split(colours, len(colours) // 4096 + 1):
+        distance = np.square(_channels(part)[:, None] - palette).sum(axis=-1)
+        lookup[part] = distance.argmin(axis=1)
 
     first, *rest = [Image.fromarray(lookup[frame]) for frame in packed]
     for image in (first, *rest):

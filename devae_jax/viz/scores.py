@@ -88,10 +88,8 @@ def mutual_information(
 
 def bounded(row: Row) -> bool:
     """Whether a row is a score from 0 to 1 of which more is better: a bar makes sense."""
-    unit = {"reconstruction", "kl", "tc", "nats", "wasserstein", "units", "mi", "diffusion"}
-    parts = set(str(row.get("metric", "")).replace("/", "_").split("_"))
-    good = row.get("better", "higher") == "higher" and not parts & unit
-    return good and 0 <= number_of(row, "value") <= 1
+    good = row.get("better") == "higher" and not row.get("unit")
+    return good and list(row.get("range") or ()) == [0, 1] and np.isfinite(number_of(row, "value"))
 
 
 @matplotlib.rc_context(RC)
@@ -102,33 +100,33 @@ def score_bars(
     representation: str = "mean",
     title: str = "Scores",
 ) -> Figure:
-    """Bars from 0 to 1 for each metric and latent layer, a panel a protocol.
+    """Bars from 0 to 1 for each metric and latent layer; the protocol "exact" has its own panel.
 
     Args:
-      rows: dictionaries {layer, representation, protocol, metric, value, floor?, ceiling?}.
-        The grey track behind a bar runs from the floor (a noise code's score) to the ceiling
-        (a perfect code's). Several rows with the same labels (seeds, members): the bar is
-        their mean and each is a dot. Rows on other scales (nats, counts), and those of which
-        less is better, are not drawn.
+      rows: dictionaries {layer, representation, protocol, metric, value, better, range, unit,
+        floor?, ceiling?}. The grey track behind a bar runs from the floor (a noise code's
+        score) to the ceiling (a perfect code's). Several rows with the same labels (seeds,
+        members): the bar is their mean and each is a dot. Rows of another range or with a unit
+        (nats, latents), and those of which less is better, are not drawn.
       representation: which codes are shown.
     """
     rows = [r for r in rows if bounded(r) and r.get("representation") in (representation, None)]
     if not rows:
         return empty("No score between 0 and 1 was recorded")
-    protocols = list(dict.fromkeys(row.get("protocol") for row in rows))
+    exact = list(dict.fromkeys(row.get("protocol") == "exact" for row in rows))
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     layers = sorted({int(row.get("layer") or 0) for row in rows})
 
     height = 1.1 + len(metrics) * (0.12 + 0.12 * len(layers))
-    figure, axes = panels(1, len(protocols), width=4.6, height=height, sharey=True)
+    figure, axes = panels(1, len(exact), width=4.6, height=height, sharey=True)
     thickness = 0.8 / len(layers)
-    for axis, protocol in zip(axes, protocols, strict=True):
+    for axis, is_exact in zip(axes, exact, strict=True):
         for m, metric in enumerate(metrics):
             for i, layer in enumerate(layers):
                 same = [
                     row
                     for row in rows
-                    if (row.get("protocol"), row["metric"]) == (protocol, metric)
+                    if (row.get("protocol") == "exact", row["metric"]) == (is_exact, metric)
                     and int(row.get("layer") or 0) == layer
                 ]
                 if same:
@@ -140,7 +138,7 @@ def score_bars(
         axis.set_xticks(np.linspace(0, 1, 6))
         axis.tick_params(axis="y", length=0, labelcolor=INK, labelsize=8.5)
         axis.spines["bottom"].set_bounds(0, 1)
-        axis.set_title(f"{title}, protocol {protocol}" if protocol else title)
+        axis.set_title(f"{title}, protocol exact" if is_exact else title)
     names = layer_names(max(layers) + 1, layer_labels if layer_labels else None)
     legend: list[Artist] = [Patch(color=PALETTE[i % len(PALETTE)], label=names[i]) for i in layers]
     if any(np.isfinite(number_of(row, bound)) for row in rows for bound in ("floor", "ceiling")):
@@ -152,7 +150,7 @@ def score_bars(
         }
         legend.append(Line2D([], [], marker="$\\vdots$", label="floor: noise code", **mark))
         legend.append(Line2D([], [], marker="|", label="ceiling: perfect code", **mark))
-    figure.legend(handles=legend, loc="outside lower center", ncols=3 * len(protocols))
+    figure.legend(handles=legend, loc="outside lower center", ncols=3 * len(exact))
     return figure
 
 

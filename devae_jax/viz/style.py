@@ -1,4 +1,4 @@
-"""One look for every figure: colours, fonts, and how latents and metrics are called."""
+"""One look for every figure: colours, fonts, and how latents and scores are called."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from devae_jax.metrics.registry import SCORES
 
 INK, MUTED, RULE, TRACK = "#1b1b1f", "#686870", "#d4d4da", "#ebebef"
 # Okabe & Ito (2008), distinct under every common colour blindness, yellow left out on white.
@@ -32,32 +34,12 @@ RC: Any = {
     "lines.solid_capstyle": "round",
 }
 
-_NAMES = {
-    "mig": "MIG",
-    "mig_sup": "MIG-sup",
-    "factor_vae": "FactorVAE score",
-    "beta_vae": "β-VAE score",
-    "dci": "DCI",
-    "sap": "SAP",
-    "irs": "IRS",
-    "jemmig": "JEMMIG",
-    "rmig": "RMIG",
-    "med": "MED",
-    "udr": "UDR",
-    "kl": "KL",
-    "tc": "TC",
-    "mi": "MI",
-    "infom": "InfoM",
-    "infoe": "InfoE",
-    "infoc": "InfoC",
-}
-
 
 def pretty(name: str) -> str:
-    """A metric's printed name: `factor_vae` -> `FactorVAE score`, `dci_fast` -> `DCI fast`."""
-    if name in _NAMES:
-        return _NAMES[name]
-    words = " ".join(_NAMES.get(word, word) for word in name.replace("/", "_").split("_") if word)
+    """A score's printed label, else the name in words: `factor_vae` -> `FactorVAE score`."""
+    if name in SCORES:
+        return SCORES[name].label
+    words = " ".join(name.replace("/", "_").split("_")).strip()
     return words[:1].upper() + words[1:]
 
 

@@ -1,6 +1,8 @@
 """Tables of many runs."""
 
-from devae_jax import tables
+import pytest
+
+from devae_jax.evaluation import tables
 
 
 def row(method, metric, value, **others):
@@ -15,7 +17,7 @@ def row(method, metric, value, **others):
         "member": None,
         "seed": 0,
         "step": 100,
-        "hparams": {"objective": {"terms": {"kl": {"betas": [1.0]}}}},
+        "settings": {"objective": {"terms": {"kl": {"betas": [1.0]}}}},
         "data": {"name": "toy"},
     } | others
 
@@ -36,13 +38,34 @@ def test_the_newest_step_of_a_run_counts_in_one_protocol():
     rows = [row("a", "mig", value, run="a", step=step) for step, value in ((300, 0.4), (10, 0.1))]
     rows += [row("a", "mig", 0.7, run="a", protocol="exact")]
     assert lines(rows, "mig") == ["| a | 1 | 0.40 |"]
-    assert lines(rows, "mig", protocol="exact") == ["| a | 1 | 0.70 |"]
+    assert lines(rows, "mig", exact=True) == ["| a | 1 | 0.70 |"]
+
+
+def test_published_scores_are_one_table_whatever_their_definition():
+    rows = [row("a", "mig", 0.4), row("a", "kl", 2.0, protocol="formula", run="a-0.4")]
+    rows += [row("a", "mig", 0.7, protocol="exact")]
+    assert lines(rows, "mig", "kl") == ["| a | 1 | 0.40 | 2.00 |"]
+    assert lines(rows, "mig", "kl", exact=True) == ["| a | 1 | 0.70 | – |"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"metrics": ["mgi"]}, "did you mean 'mig'"),
+        ({"metrics": ["mig"], "layer": 3}, "got layer=3, expected one of 0"),
+        ({"metrics": ["mig"], "exact": True}, "no run was scored on mig, expected dlib"),
+    ],
+)
+def test_what_no_row_has_is_an_error_in_one_line(options, told):
+    with pytest.raises(ValueError, match=told) as caught:
+        tables.by_method([row("a", "mig", 0.1), row("a", "kl", 1.0)], **options)
+    assert "\n" not in str(caught.value)
 
 
 def test_other_settings_are_lines_of_their_own():
     other = {"objective": {"terms": {"kl": {"betas": [4.0]}}}}
     rows = [row("a", "mig", 0.1, member=i, run="s", seed=i) for i in range(2)]
-    rows += [row("a", "mig", 0.5, member=2, run="s", hparams=other)]
+    rows += [row("a", "mig", 0.5, member=2, run="s", settings=other)]
     rows += [row("b", "mig", 0.3), row("b", "mig", 0.4, data={"name": "shapes"})]
     assert lines(rows, "mig") == [
         "| a, betas=[1.0] | 2 | 0.10 ± 0.00 |",

@@ -1,4 +1,4 @@
-"""Rows of scores of many runs as one table: methods down, scores across, mean and deviation."""
+"""Many runs in one table: methods down, scores across, mean and deviation."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,21 +6,31 @@ from typing import Any
 
 import numpy as np
 
+from devae_jax.names import unknown
+
 Row = Mapping[str, Any]
 
 
 def by_method(
-    rows: Iterable[Row], metrics: Sequence[str], layer: int = 0, protocol: str = "dlib"
+    rows: Iterable[Row], metrics: Sequence[str], layer: int = 0, exact: bool = False
 ) -> dict[str, dict[str, np.ndarray]]:
     """method -> metric -> values of its runs [R], of one latent layer's mean codes.
 
     The newest step of each run counts. Runs of one method that differ in more than their seed,
     in data or hyperparameters, are lines of their own, named by what differs.
+
+    Args:
+      exact: of the scores of the protocol "exact", else of all others, as they were published.
+
+    Raises:
+      ValueError: no row has this metric, this layer, or this protocol.
     """
+    rows = [row for row in rows if row["representation"] == "mean"]
+    _check(rows, metrics, layer, exact)
     newest: dict[tuple, Row] = {}
     shared: dict[str, frozenset] = {}  # method -> the settings of all its runs
     for row in rows:
-        wanted = (row["layer"], row["representation"], row["protocol"]) == (layer, "mean", protocol)
+        wanted = (row["layer"], row["protocol"] == "exact") == (layer, exact)
         if wanted and row["metric"] in metrics and row["value"] is not None:
             method, settings = row["method"], _settings(row)
             shared[method] = shared.get(method, frozenset(settings)) & frozenset(settings)
@@ -29,17 +39,36 @@ def by_method(
                 newest[key] = row
     table: dict[str, dict[str, list[float]]] = {}
     for (method, metric, settings, *_), row in newest.items():
-        own = [f"{k.split('.')[-1]}={v}" for k, v in settings if (k, v) not in shared[method]]
-        scores = table.setdefault(", ".join([method, *own]), {name: [] for name in metrics})
-        scores[metric].append(row["value"])
+        differing = [f"{k.split('.')[-1]}={v}" for k, v in settings if (k, v) not in shared[method]]
+        line = ", ".join([method, *differing])
+        table.setdefault(line, {name: [] for name in metrics})[metric].append(row["value"])
     return {
         method: {name: np.asarray(values) for name, values in scores.items()}
         for method, scores in table.items()
     }
 
 
+def _check(rows: Sequence[Row], metrics: Sequence[str], layer: int, exact: bool) -> None:
+    """Raises ValueError, with what there is, for a choice that no row has."""
+    measured = sorted({row["metric"] for row in rows})
+    for name in metrics:
+        if name not in measured:
+            raise unknown("metric", name, measured)
+    rows = [row for row in rows if row["metric"] in metrics]
+    layers = sorted({row["layer"] for row in rows})
+    if layer not in layers:
+        raise unknown("layer", layer, map(str, layers))
+    protocols = {"exact" if row["protocol"] == "exact" else "dlib" for row in rows}
+    protocol = "exact" if exact else "dlib"
+    if protocol not in protocols:
+        raise ValueError(
+            f"got protocol={protocol!r}, in which no run was scored on {', '.join(metrics)}, "
+            f"expected {' or '.join(protocols)}; take that, or score the runs again"
+        )
+
+
 def _settings(row: Row) -> tuple[tuple[str, str], ...]:
-    """Data and hyperparameters as sorted ("model.latent_dim", "10") pairs."""
+    """Settings and data as sorted ("model.latent_dim", "10") pairs."""
 
     def flat(node: Any, path: str) -> Iterator[tuple[str, str]]:
         if isinstance(node, Mapping):
@@ -48,7 +77,7 @@ def _settings(row: Row) -> tuple[tuple[str, str], ...]:
         else:
             yield path, json.dumps(node)
 
-    return tuple(sorted([*flat(row["hparams"], ""), *flat(row["data"], "data")]))
+    return tuple(sorted([*flat(row["settings"], ""), *flat(row["data"], "data")]))
 
 
 def markdown(table: Mapping[str, Mapping[str, np.ndarray]]) -> str:

@@ -1,17 +1,17 @@
-"""Scores as rows: their interval over seeds, the terminal table, scores.json."""
+"""Scores as rows: their interval over seeds, the terminal table, arrays over the layers."""
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from devae_jax.train.writer import jsonable, write_text
+from devae_jax.metrics.registry import Metric
 
 Row = dict[str, Any]
-_ENTRIES = 20_000  # of the largest array kept in a row
-_TOLD = ("protocol", "num_samples", "bins", "model")
+COMMON = ("protocol", "num_samples", "bins", "model")  # of a result, in all of its rows
+# Details of which figures are drawn: their name beside the scores -> where they are in the rows.
+DETAILS = {"mi": ("mig", "mi"), "kl_per_latent": ("kl", "per_latent")}
+_ENTRIES = 20_000  # of the largest array that is written
 
 
 def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
@@ -26,53 +26,80 @@ def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
 
 def make_rows(
     label: Mapping[str, Any],
-    names: Mapping[str, str],
+    metric: Metric,
     results: Sequence[Mapping[str, Any]],
-    *,
-    lower: Collection[str] = (),
-    facts: Collection[str] = (),
-    details: Mapping[str, Sequence[str]] | None = None,
-    bounds: Mapping[str, Mapping[str, Any]] | None = None,
+    bounds: Mapping[str, Mapping[str, Any]],
 ) -> list[Row]:
-    """One row a score from one metric's results, one an evaluation seed.
+    """One row a score of a metric, from its results, one an evaluation seed.
+
+    The first result's arrays are added, each to the row of the score that declares it, the rest
+    to the first.
 
     Args:
       label: what is common to the rows.
-      names: the rows' metric names, and where each score is in a result.
-      lower, facts: names that are better low, and that are neither good nor bad.
-      details: name -> keys of a result that belong to its row; the first row has the rest.
       bounds: results of the calibrating codes, {"floor": ..., "ceiling": ...}.
     """
-    first, bounds = results[0], bounds or {}
-    told = {"protocol": "dlib"} | {key: first[key] for key in _TOLD if key in first}
-    rows = []
-    for name, key in names.items():
-        values = [result[key] for result in results]
+    first = results[0]
+    common = {key: first[key] for key in COMMON if key in first}
+    rows: dict[str, Row] = {}
+    owner: dict[str, str] = {}
+    for score in metric.scores:
+        values = [result[score.key] for result in results]
         low, high = interval(values) if None not in values else (None, None)
-        row = {
+        rows[score.name] = {
             **label,
-            "metric": name,
-            **told,
+            "metric": score.name,
+            **common,
             "value": None if None in values else float(np.mean(values)),
             "low": low,
             "high": high,
             "values": values,
-            "floor": bounds["floor"][key] if bounds else None,
-            "ceiling": bounds["ceiling"][key] if bounds else None,
-            "better": None if name in facts else "lower" if name in lower else "higher",
+            "floor": bounds.get("floor", {}).get(score.key),
+            "ceiling": bounds.get("ceiling", {}).get(score.key),
+            "better": score.better,
+            "range": list(score.range),
+            "unit": score.unit,
         }
-        rows.append(row)
-    owner = {key: name for name, keys in (details or {}).items() for key in keys}
-    by_name = {row["metric"]: row for row in rows}
+        owner |= dict.fromkeys(score.details, score.name)
+    scalars = {score.key for score in metric.scores}
     for key, value in first.items():
-        if key not in (*names.values(), *_TOLD) and np.size(value) <= _ENTRIES:
-            by_name[owner.get(key, rows[0]["metric"])].setdefault(key, value)
-    return rows
+        if key not in scalars and key not in COMMON:
+            rows[owner.get(key, metric.scores[0].name)].setdefault(key, value)
+    return list(rows.values())
 
 
-def write_scores(path: str | Path, rows: Sequence[Row]) -> None:
-    """Rows as JSON, atomically; NaN becomes null."""
-    write_text(path, json.dumps(jsonable(list(rows)), indent=1) + "\n")
+def undefined(label: Mapping[str, Any], metric: Metric, protocol: str, note: str) -> list[Row]:
+    """Rows without a value, of scores that are not defined for a code or data set, and why."""
+    result = dict.fromkeys(score.key for score in metric.scores) | {"protocol": protocol}
+    return make_rows({**label, "note": note}, metric, [result], {})
+
+
+def by_score(rows: Iterable[Row]) -> dict[str, np.ndarray]:
+    """{score: [K]} over the layers, ascending, and the arrays of DETAILS, [K, ...].
+
+    The rows are of one representation. What is undefined is NaN; of a score in two protocols
+    that which is not "exact" counts.
+    """
+    found: dict[str, dict[int, Row]] = {}
+    for row in sorted(rows, key=lambda row: row["protocol"] != "exact"):
+        found.setdefault(row["metric"], {})[row["layer"]] = row
+    arrays = {name: _stacked(layers, "value") for name, layers in found.items()}
+    for name, (score, key) in DETAILS.items():
+        if any(key in row for row in found.get(score, {}).values()):
+            arrays[name] = _stacked(found[score], key)
+    return arrays
+
+
+def _stacked(layers: Mapping[int, Row], key: str) -> np.ndarray:
+    """row[key] of all layers; NaN for null, and where there is none."""
+    arrays = {layer: np.asarray(row.get(key), np.float64) for layer, row in layers.items()}
+    shape = max((array.shape for array in arrays.values()), key=len)
+    return np.stack([np.broadcast_to(arrays[layer], shape) for layer in sorted(arrays)])
+
+
+def compact(rows: Iterable[Row]) -> list[Row]:
+    """The rows as they are written: without arrays of more than 20,000 entries."""
+    return [{k: v for k, v in row.items() if np.size(v) <= _ENTRIES} for row in rows]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -95,7 +122,8 @@ def table(rows: Sequence[Row]) -> str:
             first = next(iter(found.values()))
             cells = [_with_interval(found.get(layer, {})) for layer in layers]
             bounds = [_number(first.get(bound)) for bound in ("floor", "ceiling")]
-            note = first.get("note") or ("less is better" * (first.get("better") == "lower"))
+            lower = "less is better" if first.get("better") == "lower" else ""
+            note = first.get("note") or ", ".join(filter(None, [first.get("unit"), lower]))
             lines.append([metric, first["protocol"], *cells, *bounds, _bar(first), note])
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         text = [
