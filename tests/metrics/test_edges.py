@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 
 from devae_jax import metrics
-from devae_jax.types import FactorGrid
+from devae_jax.types import Dataset, FactorGrid
 from tests.metrics.doors import OF_CODES
 
-CODES = {**OF_CODES, "infomec": metrics.infomec}
+CODES = {**OF_CODES, "infomec": metrics.infomec, "infomec_knn": metrics.infomec_knn}
 SPLIT = {
     "sap": metrics.sap,
     "explicitness": metrics.explicitness,
     "dci": lambda *split: metrics.dci(*split, model="random_forest", jobs=1),
     "downstream": metrics.downstream,
+    "downstream_cv": lambda *split: metrics.downstream(*split, model="logistic_cv", sizes=(20,)),
     "med": metrics.med,
 }
 ALL = sorted({*CODES, *SPLIT})
@@ -122,7 +123,7 @@ def test_mismatched_splits(name):
         SPLIT[name](codes, factors, codes[:, :2], factors)
 
 
-@pytest.mark.parametrize("name", sorted(set(CODES) - {"irs"}))
+@pytest.mark.parametrize("name", sorted(set(CODES) - {"irs", "infomec_knn"}))
 def test_fewer_samples_than_bins(name):
     codes, factors = rows(n=19)
     with pytest.raises(ValueError, match="19 samples for bins=20"):
@@ -143,10 +144,10 @@ def test_incomplete_grids_are_refused():
     codes = np.random.default_rng(0).normal(size=(20, 3))
     with pytest.raises(ValueError, match="got 19 codes for a grid of 20 points"):
         metrics.CodeTable(codes[1:], GRID)
-    some = metrics.CodeTable(codes[::2], GRID, np.arange(0, 20, 2))
-    np.testing.assert_array_equal(some.lookup(np.array([4, 4, 18])), codes[[4, 4, 18]])
+    half = metrics.CodeTable(codes[::2], GRID, np.arange(0, 20, 2))
+    np.testing.assert_array_equal(half.lookup(np.array([4, 4, 18])), codes[[4, 4, 18]])
     with pytest.raises(ValueError, match="encode the whole grid"):
-        metrics.factor_vae(some, GRID, 0, votes=20, votes_test=20)
+        metrics.factor_vae(half, GRID, 0, votes=20, votes_test=20)
     with pytest.raises(ValueError, match="ascending"):
         metrics.CodeTable(codes, GRID, np.arange(20)[::-1])
 
@@ -215,3 +216,20 @@ def test_few_labels_are_enough_for_binned_trees():
     split = codes[:300], factors[:300], codes[300:], factors[300:]
     found = metrics.downstream(*split, model="hist_boosted", sizes=(20,))
     assert found["downstream"] > 0.9
+
+
+def test_sources_without_a_grid_or_images_are_refused():
+    dataset = Dataset("celeba", (64, 64, 3), 10, {})
+    table = metrics.CodeTable(np.zeros((20, 2)), GRID)
+    with pytest.raises(ValueError, match="'celeba' without factors"):
+        metrics.factor_vae(table, dataset, 0)
+    with pytest.raises(ValueError, match="pass a CodeTable"):
+        metrics.factor_vae(np.zeros_like, dataset._replace(grid=GRID), 0)
+
+
+def test_one_latent_that_predicts_worse_than_the_most_frequent_value_separates_nothing():
+    rng = np.random.RandomState(0)
+    factors = (rng.rand(400, 1) > 0.9).astype(int)
+    codes = rng.randn(400, 1)
+    result = metrics.sap(codes[:200], factors[:200], codes[200:], factors[200:])
+    assert result["sap"] == 0 and result["score_matrix"][0, 0] < 0.9

@@ -103,11 +103,16 @@ def test_dci_with_fast_trees(code, low, high):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("code", "d", "c"), [(identity, (0.9, 1), (0.9, 1)), (duplicated, (0.9, 1), (0.599, 0.799))]
+    ("code", "d", "c"),
+    [
+        (identity, (0.9, 1), (0.9, 1)),
+        (duplicated, (0.9, 1), (0.599, 0.799)),
+        (shuffled, (0, 0.2), (0, 0.2)),
+    ],
 )
 def test_dci(code, d, c):
-    codes, factors = code(1000)
-    result = metrics.dci(codes, factors, codes, factors)
+    codes, factors = code(2000)
+    result = metrics.dci(codes[:1000], factors[:1000], codes[1000:], factors[1000:])
     assert d[0] <= result["disentanglement"] <= d[1] + 1e-9
     assert c[0] <= result["completeness"] <= c[1] + 1e-9
 
@@ -115,11 +120,34 @@ def test_dci(code, d, c):
 @pytest.mark.parametrize(
     ("code", "low", "high"), [(identity, 0.9, 1), (constant, 0, 0.2), (duplicated, 0, 0.2)]
 )
-def test_sap_continuous(code, low, high):
-    codes, factors = code(3000)
-    found = metrics.sap(codes[:, :12], factors, codes[:50, :12], factors[:50])["sap_continuous"]
-    expected = low if code is not duplicated else 0.7  # two of twelve latents are copies
-    assert expected <= found <= max(high, expected + 0.2)
+def test_sap_of_factors_as_numbers(code, low, high):
+    codes, factors = code(6000)
+    result = metrics.sap(codes[:3000], factors[:3000], codes[3000:], factors[3000:])
+    assert low <= result["sap_continuous"] <= high
+
+
+def test_unified_scores_of_information():
+    """The reference's other way to MIG and modularity, from one matrix."""
+    codes, factors = identity(10_000)
+    assert 0.9 <= metrics.mig(codes, factors)["mig"] <= 1
+    assert 0.9 <= metrics.modularity(codes, factors)["modularity"] <= 1
+    codes, factors = duplicated(1000)
+    assert 0 <= metrics.mig(codes, factors)["mig"] <= 0.2
+    assert 0.9 <= metrics.modularity(codes, factors)["modularity"] <= 1
+
+
+def test_unified_scores_of_support_vectors():
+    codes, factors = duplicated(2000)
+    result = metrics.sap(codes[:1000], factors[:1000], codes[1000:], factors[1000:])
+    assert 0 <= result["sap"] <= 0.2
+
+
+@pytest.mark.slow
+def test_unified_scores_of_trees():
+    """Of many more samples than `test_dci`, which has the reference's duplicated latents."""
+    codes, factors = identity(10_100)
+    split = codes[:10_000], factors[:10_000], codes[10_000:], factors[10_000:]
+    assert 0.9 <= metrics.dci(*split)["disentanglement"] <= 1 + 1e-9
 
 
 @pytest.mark.parametrize(("code", "low", "high"), [(identity, 0.9, 1), (constant, 0, 0.1)])
