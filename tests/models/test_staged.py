@@ -8,27 +8,43 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import deft
-from devae_jax import build
 from devae_jax.models import staged
+from devae_jax.objectives import kl
+from devae_jax.objectives.elbo import elbo
+from devae_jax.train import optim
 from devae_jax.train import step as training
 from devae_jax.train.checkpoint import Checkpoints
+from devae_jax.types import Context, Source
 
 STAGE = 3
+MLP = {"encoder": "mlp", "decoder": "mlp", "width": 8, "group_width": 4}
+CONTEXT = Context((8, 8, 1), latent_dim=6)
+
+
+def program():
+    """DEFT in three groups of two latents."""
+
+    def objective(hparams, layout):
+        model = staged(CONTEXT, groups=3, stage_steps=STAGE, **MLP)
+        pressure = kl.deft_pressure(CONTEXT, betas=jnp.asarray([9.0, 3.0, 1.0]), stage_steps=STAGE)
+        return elbo(CONTEXT, model, {"kl": pressure})
+
+    images = jax.random.uniform(jax.random.key(1), (4, 8, 8, 1))
+    source = Source(None, lambda arrays, key, step, shard: {"image": images}, 4, 4)
+    return training.Program(
+        objective, lambda hparams, mask, step: optim.optimizer(mask, step, {}, {}), source
+    )
 
 
 @functools.cache
 def run():
-    """(step function, states at steps 0, 1, ..., 3 stages): groups of 2 latents, 16 pixels."""
-    config = deft.get_config("toy")
-    config.model.latent_dim, config.model.groups, config.model.stage_steps = 6, 3, float(STAGE)
-    plan = build.plan(config)
-    hparams = jax.tree.map(jnp.asarray, plan.hparams)
-    step = jax.jit(functools.partial(training.train_step, plan.program, hparams))
-    states = [jax.jit(functools.partial(training.init, plan.program))(hparams)]
+    """(step function, states at steps 0, 1, ..., 3 stages)."""
+    hparams = {"seed": jnp.uint32(0)}
+    step = jax.jit(lambda state: training.train_step(program(), hparams, state, None))
+    states = [jax.jit(functools.partial(training.init, program()))(hparams)]
     for _ in range(3 * STAGE):
-        states.append(step(states[-1], plan.program.source.arrays)[0])
-    return functools.partial(step, arrays=plan.program.source.arrays), states
+        states.append(step(states[-1])[0])
+    return step, states
 
 
 def parts(state, group):
@@ -77,17 +93,9 @@ def test_resumes_in_the_middle_of_a_stage(tmp_path):
 
 
 def test_later_groups_are_the_prior():
-    model = staged(
-        image_shape=(16, 16, 1),
-        latent_dim=6,
-        groups=3,
-        stage_steps=STAGE,
-        encoder="mlp",
-        decoder="mlp",
-        width=8,
-    )
-    images = jnp.linspace(0, 1, 512).reshape(2, 16, 16, 1)
-    params, carry = jax.jit(model.init)(jax.random.key(0), images)
+    model = staged(CONTEXT, groups=3, stage_steps=STAGE, **MLP)
+    images = jnp.linspace(0, 1, 128).reshape(2, 8, 8, 1)
+    params, carry = jax.jit(model.init)(jax.random.key(0))
     encode = jax.jit(lambda p, t: model.encode(p, carry, images, step=t, train=True)[0])
     for step in range(3 * STAGE + 5):
         posterior = encode(params, step)
@@ -109,4 +117,4 @@ def test_later_groups_are_the_prior():
 )
 def test_says_what_it_cannot_build(change, message):
     with pytest.raises(ValueError, match=message):
-        staged(**{"image_shape": (32, 32, 1), "latent_dim": 10} | change)
+        staged(Context((32, 32, 1), 10, change.pop("num_layers", 1)), **change)

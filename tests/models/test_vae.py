@@ -9,11 +9,12 @@ import pytest
 
 from devae_jax.models import DECODERS, ENCODERS, LATENTS, vae
 from devae_jax.models.layers import INITIALISERS
+from devae_jax.types import Context
 
 
-def build(size=64, channels=1, **options):
-    shape = (size, size, channels)
-    return vae(**{"image_shape": shape, "latent_dim": 10, "latents": "single"} | options)
+def build(size=64, channels=1, *, latent_dim=10, num_layers=1, platform="cpu", **options):
+    context = Context((size, size, channels), latent_dim, num_layers, platform=platform)
+    return vae(context, **({"latents": "single"} | options))
 
 
 def shapes(size=64, channels=1, *, num_layers=1, **options):
@@ -21,9 +22,9 @@ def shapes(size=64, channels=1, *, num_layers=1, **options):
     model = build(size, channels, num_layers=num_layers, **options)
 
     def walk(key, images):
-        params, carry = model.init(key, images)
+        params, carry = model.init(key)
         posterior, _ = model.encode(params, carry, images, step=0, train=True)
-        return params, posterior, model.decode(params, posterior.mean[:, 0], jnp.arange(num_layers))
+        return params, posterior, model.logits(params, posterior.mean[:, 0], jnp.arange(num_layers))
 
     images = jnp.zeros((2, size, size, channels))
     return jax.eval_shape(walk, jax.random.key(0), images)
@@ -87,8 +88,8 @@ def encode(model, params, images):
     return jax.jit(lambda p, x: model.encode(p, {}, x, step=0, train=False)[0])(params, images)
 
 
-def init(model, size=32, seed=0):
-    return jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, size, size, 1)))[0]
+def init(model, seed=0):
+    return jax.jit(model.init)(jax.random.key(seed))[0]
 
 
 def test_bfloat16_is_close_to_float32():
@@ -115,7 +116,7 @@ FANS = {  # name: (fan_in, fan_out) at 64 pixels with one channel, as PyTorch co
 @pytest.mark.parametrize("initialiser", INITIALISERS)
 def test_initialisers(initialiser):
     """Uniform within the bounds: the largest of many draws comes close to the bound."""
-    params = init(build(init=initialiser), size=64)
+    params = init(build(init=initialiser))
     layers = {**params["encoder"]["trunk"], **params["encoder"], **params["decoder"]}
     for name, (fan_in, fan_out) in FANS.items():
         bound = fan_in**-0.5 if initialiser == "torch" else math.sqrt(6 / (fan_in + fan_out))
@@ -151,8 +152,9 @@ def test_the_decoder_is_told_the_layer(latents):
     mlp = {"encoder": "mlp", "decoder": "mlp", "width": 16}
     model = build(32, latents=latents, num_layers=3, **mlp)
     params = init(model)
-    images = model.decode(params, jnp.ones((3, 10)), jnp.arange(3))
-    again = model.decode(params, jnp.ones((3, 10)), jnp.full(3, 1))
+    logits = jax.jit(model.logits)
+    images = logits(params, jnp.ones((3, 10)), jnp.arange(3))
+    again = logits(params, jnp.ones((3, 10)), jnp.full(3, 1))
     assert not np.allclose(images[0], images[2])
     np.testing.assert_allclose(images[1], again[0], rtol=1e-5, atol=1e-6)
 
@@ -164,6 +166,7 @@ def test_the_decoder_is_told_the_layer(latents):
         ({"decoder": "residul"}, "decoder='residul', expected one of .*did you mean 'residual'"),
         ({"latents": "dti"}, "latents='dti', expected one of .*did you mean 'dit'"),
         ({"init": "troch"}, "init='troch', expected one of .*did you mean 'torch'"),
+        ({"dtype": "float64"}, "dtype='float64' without jax_enable_x64"),
         ({"dtype": "float16"}, "dtype='float16', expected one of .*did you mean 'bfloat16'"),
         ({"convolution": "quick"}, "convolution='quick', expected one of"),
         ({"size": 48}, "48 x 48 pixels, 'conv' takes square images of 32, 64, 128 pixels"),
@@ -179,9 +182,34 @@ def test_says_what_it_cannot_build(change, message):
         build(**change)
 
 
-def test_images_of_another_size_are_refused():
-    with pytest.raises(ValueError, match="expected"):
-        build(64).init(jax.random.key(0), jnp.zeros((1, 32, 32, 1)))
+def test_the_platform_chooses_the_convolution():
+    """Convolutions are matrix products on a CPU alone, whatever this process runs on."""
+    z = jax.ShapeDtypeStruct((2, 10), jnp.float32)
+    for platform, native in (("cpu", False), ("gpu", True), ("tpu", True)):
+        model = build(platform=platform)
+        params = jax.eval_shape(model.init, jax.random.key(0))[0]
+        text = jax.jit(model.logits).lower(params, z, jnp.zeros(2, jnp.int32)).as_text()
+        assert ("stablehlo.convolution" in text) == native
+
+
+@pytest.mark.parametrize("network", ["conv", "conv_dlib", "mlp", "residual"])
+def test_computes_in_float64(network):
+    """Nothing between parameters and codes in double precision and the logits is a float32."""
+    with jax.enable_x64(True):
+        networks = {"encoder": network, "decoder": network}
+        model = build(num_layers=2, latents="linear", dtype="float64", **networks)
+
+        def walk(params, images):
+            posterior, _ = model.encode(params, {}, images, step=0, train=True)
+            return model.logits(params, posterior.mean[:, 0], jnp.arange(2))
+
+        params = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, jnp.float64),
+            jax.eval_shape(model.init, jax.random.key(0))[0],
+        )
+        text = str(jax.make_jaxpr(walk)(params, jnp.zeros((2, 64, 64, 1))))
+    assert "f64[2,64,64,1]" in text
+    assert "f32" not in text
 
 
 def test_every_network_can_be_named():

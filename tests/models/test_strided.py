@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from devae_jax.models import convolution as conv
+from devae_jax.models import strided
 
 DOWN = [(4, 3, 16), (8, 64, 64), (16, 32, 64), (32, 16, 32), (64, 1, 32)]
 UP = [(4, 64, 64), (8, 64, 32), (16, 32, 16), (32, 32, 3), (32, 16, 1), (32, 32, 1), (8, 3, 3)]
@@ -31,8 +31,8 @@ def arrays(name, size, channels, features, *, kernel=4, members=(), dtype=jnp.fl
 
 
 def apply(name, convolution, images, kernel):
-    maps = getattr(conv, name)(conv.to_maps(images, convolution), kernel, convolution)
-    return conv.to_images(maps, convolution)
+    maps = getattr(strided, name)(strided.to_maps(images, convolution), kernel, convolution)
+    return strided.to_images(maps, convolution)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -121,14 +121,17 @@ def test_up_is_the_adjoint_of_down():
 def test_layouts_are_inverse():
     images = jnp.arange(2 * 4 * 6 * 3.0).reshape(2, 4, 6, 3)
     for form, shape in (("fast", (3, 4, 6, 2)), ("native", images.shape)):
-        maps = conv.to_maps(images, form)
+        maps = strided.to_maps(images, form)
         assert maps.shape == shape
-        assert maps.shape[conv.channel_axis(form)] == 3
-        np.testing.assert_array_equal(conv.to_images(maps, form), images)
+        assert maps.shape[strided.channel_axis(form)] == 3
+        np.testing.assert_array_equal(strided.to_images(maps, form), images)
 
 
 def test_choose():
-    assert conv.choose("auto") == "fast"  # the suite runs on CPU
-    assert conv.choose("native") == "native"
+    """The platform decides that the program is for, not the one of this process."""
+    for platform, convolution in (("cpu", "fast"), ("gpu", "native"), ("tpu", "native")):
+        assert strided.choose("auto", platform) == convolution
+        assert strided.choose("native", platform) == "native"
+        assert strided.choose("fast", platform) == "fast"
     with pytest.raises(ValueError, match=r"'natve', expected one of .* did you mean 'native'"):
-        conv.choose("natve")
+        strided.choose("natve", "cpu")
