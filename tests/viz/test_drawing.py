@@ -69,7 +69,8 @@ def test_a_suffix_that_does_not_fit_is_refused(tmp_path):
 
 
 def score(metric, value, **more):
-    return {"metric": metric, "value": value, "layer": 0, "protocol": "dlib"} | more
+    row = {"metric": metric, "value": value, "layer": 0, "protocol": "dlib", "unit": ""}
+    return row | {"better": "higher", "range": [0.0, 1.0]} | more
 
 
 def test_table_gives_mean_spread_and_gaps():
@@ -150,7 +151,7 @@ def test_draw_all_writes_every_figure_and_the_page(tmp_path):
     assert sorted(item.name for item in tmp_path.iterdir()) == sorted(paths)
     page = paths["report.html"].read_text()
     assert page.count("data:image/") == len(paths) - 1
-    assert page.count("data:image/gif") == 2
+    assert page.count("data:image/gif") == 2 and "no factors" not in page
     with Image.open(paths["traversals_layer1.gif"]) as image:
         assert image.n_frames == 32
 
@@ -163,6 +164,7 @@ def test_draw_all_needs_no_factors_no_history_no_scores(tmp_path):
     paths = draw_all(tmp_path, **given)
     stems = {name.split(".")[0] for name in paths}
     assert stems == {"samples", "reconstructions", "traversals_layer0", "report"}
+    assert paths["report.html"].read_text().count("has no factors") == 1
 
 
 def test_shapes_that_disagree_are_refused_before_drawing(tmp_path):

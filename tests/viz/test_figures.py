@@ -119,15 +119,18 @@ def test_heatmap_shows_the_most_informative_of_many_latents():
 
 def score(metric, value, layer=0, protocol="dlib", representation="mean", **more):
     row = {"metric": metric, "value": value, "layer": layer, "protocol": protocol}
-    return row | {"representation": representation} | more
+    row |= {"representation": representation, "better": "higher", "range": [0.0, 1.0], "unit": ""}
+    return row | more
 
 
 def test_bars_mark_floor_and_ceiling():
     rows = [
         score("mig", 0.3, floor=0.01, ceiling=0.896),
         score("mig", 0.2, layer=1, floor=0.01, ceiling=None),
-        score("reconstruction", 0.5),
-        score("factor_vae", 12.0),
+        score("kl", 0.5, unit="nats", range=[0.0, None], better=None),
+        score("gaussian_wasserstein_correlation", 0.5, range=[0.0, None]),
+        score("jemmig_nats", 0.5, unit="nats"),
+        score("diffusion", 0.5, better="lower"),
         score("sap", None),
         score("irs", 0.4, representation="sampled"),
     ]
@@ -142,13 +145,23 @@ def test_bars_mark_floor_and_ceiling():
     assert legend(figure)[2:] == ["floor: noise code", "ceiling: perfect code"]
 
 
-def test_several_seeds_are_a_mean_and_dots_and_protocols_are_panels():
+def test_any_score_from_zero_to_one_is_drawn_whatever_its_name():
+    rows = [score("diffusion_of_units", 0.4, range=(0, 1)), score("odd_nats", -0.01)]
+    (axis,) = score_bars(rows).axes
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert names == ["Diffusion of units", "Odd nats"]
+    assert texts(axis) == ["0.40", "−0.01"]
+
+
+def test_several_seeds_are_a_mean_and_dots_and_exact_scores_have_their_own_panel():
     rows = [score("mig", v) for v in (0.2, 0.4)] + [score("mig", 0.5, protocol="exact")]
+    rows.append(score("jemmig", 0.6, protocol="binned"))
     dlib, exact = score_bars(rows).axes
     assert dlib.patches[1].get_width() == pytest.approx(0.3)
-    assert dlib.get_lines()[-1].get_xdata().tolist() == [0.2, 0.4]
+    assert dlib.get_lines()[2].get_xdata().tolist() == [0.2, 0.4]
+    assert texts(dlib)[1:] == ["0.60"] and texts(exact) == ["0.50"]
     assert "exact" in exact.get_title(loc="left")
-    assert "No score" in texts(score_bars([score("kl", 3.0)]).axes[0])[0]
+    assert "No score" in texts(score_bars([score("kl", 3.0, unit="nats")]).axes[0])[0]
 
 
 def test_names():
@@ -156,3 +169,4 @@ def test_names():
     assert pretty("factor_vae") == "FactorVAE score"
     assert pretty("dci_disentanglement") == "DCI disentanglement"
     assert pretty("active_units") == "Active units"
+    assert pretty("eval/my_own_score") == "Eval my own score"
