@@ -37,18 +37,17 @@ def run(options: Options) -> list[Row]:
             f"got {len(jax.devices())} devices, expected {max(counts)} fake ones; use "
             "launch/benchmark.py devices"
         )
-    rows = []
-    for convolution in ("native", "fast"):
-        networks = {"model.encoder": "conv", "model.decoder": "conv"}
-        changes = {**networks, "model.convolution": convolution}
-        config = runs.config(options, batch=8 if options.tiny else 256, layers=3, **changes)
-        plan = programs.plan(config)
-        for mode in MODES:
-            rows += _rows(plan, f"{convolution}, {mode}", mode, counts)
-    return rows
+    cases = [(convolution, mode) for convolution in ("native", "fast") for mode in MODES]
+    if options.tiny:
+        cases = [("fast", "jit"), ("native", "pmap")]
+    return [row for case in cases for row in _rows(options, *case, counts)]
 
 
-def _rows(plan: programs.Plan, case: str, mode: str, counts: tuple[int, ...]) -> list[Row]:
+def _rows(options: Options, convolution: str, mode: str, counts: tuple[int, ...]) -> list[Row]:
+    networks = {"model.encoder": "conv", "model.decoder": "conv"}
+    changes = {**networks, "model.convolution": convolution}
+    config = runs.config(options, batch=8 if options.tiny else 256, layers=3, **changes)
+    plan = programs.plan(config)
     rows: list[Row] = []
     alone = 0.0
     for count in counts:
@@ -60,7 +59,7 @@ def _rows(plan: programs.Plan, case: str, mode: str, counts: tuple[int, ...]) ->
         alone = alone or flops
         facts = {"GFLOP": flops, "of_one_device": flops / alone, "compile_s": seconds}
         facts |= collectives(compiled.as_text())
-        rows.append(Row("devices", f"{case}, {count} devices", None, facts=facts))
+        rows.append(Row("devices", f"{convolution}, {mode}, {count} devices", None, facts=facts))
     return rows
 
 

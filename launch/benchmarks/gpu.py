@@ -63,9 +63,9 @@ class Bench:
         turn = 0.02 if self.options.tiny else 0.3
         return interleave(cases, seconds=self.seconds * len(cases), turn=turn)
 
-    def plan(self, layers: int, members: int = 0, **changes: object):
+    def plan(self, layers: int, changes: Mapping[str, object], members: int = 0):
         """Config and plan of beta-VAE (K = 1) or DeVAE (K = 3)."""
-        settings = {"matmul_precision": "tensorfloat32", **changes}
+        settings: dict[str, Any] = {"matmul_precision": "tensorfloat32", **changes}
         config = runs.config(self.options, batch=self.batch, layers=layers, **settings)
         return config, programs.plan(config, [{"seed": seed} for seed in range(members)])
 
@@ -120,7 +120,7 @@ def _one(
 
     The twin sums over layers, in TF32; it is no peer of a sampled one or of other precisions.
     """
-    config, plan = bench.plan(layers, **{"objective.layers": how, **changes})
+    config, plan = bench.plan(layers, {"objective.layers": how, **changes})
     bound = engine(plan.program, plan.hparams, devices=jax.devices()[:1])
     cases: dict[str, Callable[[], Any]] = {"ours": runs.stepper(bound, bench.steps)}
     device = _torch_device(bench.options)
@@ -142,7 +142,7 @@ def _one(
 
 def _population(bench: Bench, layers: int, members: int, form: str) -> Iterator[Row]:
     """`members` runs in one program; the time is that of a member's step."""
-    config, plan = bench.plan(layers, members, **{"model.convolution": form})
+    config, plan = bench.plan(layers, {"model.convolution": form}, members)
     bound = engine(
         plan.program,
         programs.stacked(plan),

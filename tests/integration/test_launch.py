@@ -1,80 +1,68 @@
-"""The entry points as a user runs them: separate processes, signals, exit codes."""
+"""The entry points as a user runs them: files, names of configs, signals, exit codes."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-FAST = ["--config.train.log_every=10", "--config.train.checkpoint_every=20"]
-FAST += ["--config.train.eval_every=0", "--config.train.tensorboard=false"]
+from devae_jax.objectives import METHODS
+from tests.launch.commands import CONFIGS, call, process, start, train_flags
 
 
-def command(script, *flags):
-    return [sys.executable, str(ROOT / "launch" / script), *map(str, flags)]
-
-
-def launch(script, *flags, code=0):
-    done = subprocess.run(
-        command(script, *flags), capture_output=True, text=True, env=environment(), timeout=300
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def environment():
-    return os.environ | {
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "JAX_PLATFORMS": "cpu",
-        "XDG_CACHE_HOME": os.environ["DEVAE_TEST_COMPILED"],
-    }
-
-
-def train_flags(workdir, steps):
-    config = ROOT / "configs" / "devae.py"
-    return [f"--config={config}:toy", f"--workdir={workdir}", f"--config.steps={steps}", *FAST]
-
-
-def wait_for(path, seconds=120):
+def wait_for(path, process, seconds=120):
     deadline = time.monotonic() + seconds
     while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, f"{path} did not appear"
         time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
+    """A run that never stopped, scored and drawn."""
     path = tmp_path_factory.mktemp("launch") / "whole"
-    launch("train.py", *train_flags(path, 400))
+    text = call("train", *train_flags(path, 400))
+    assert "mig" in text and "report.html" in text
     return path
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGTERM, 75)])
-def test_killed_and_restarted_run_equals_an_uninterrupted_one(whole, tmp_path, number, code):
+def test_killed_stopped_and_restarted_run_equals_an_uninterrupted_one(whole, tmp_path):
     path = tmp_path / "run"
-    process = subprocess.Popen(
-        command("train.py", *train_flags(path, 100_000)), env=environment(), stderr=subprocess.PIPE
-    )
-    wait_for(path / "checkpoints" / "40")
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == code
-    reached = max(int(p.name) for p in (path / "checkpoints").iterdir() if p.name.isdigit())
-    assert reached < 100_000
+    endless = train_flags(path, 1_000_000)
+
+    def interrupt(number, step):
+        running = start("train", *endless, cwd=tmp_path)
+        wait_for(path / "checkpoints" / str(step), running)
+        running.send_signal(number)
+        running.communicate(timeout=60)
+        return running.returncode
+
+    def reached():
+        return max(int(p.name) for p in (path / "checkpoints").iterdir() if p.name.isdigit())
+
+    assert interrupt(signal.SIGKILL, 40) == -9
+    killed_at = reached()
+    assert interrupt(signal.SIGTERM, killed_at + 40) == 75
+    stopped_at = reached()
+    assert killed_at < stopped_at < 1_000_000
     # Going on to 400 or, on a fast machine, as far as it came.
-    if reached < 400:
-        launch("train.py", *train_flags(path, 400))
+    if stopped_at < 400:
+        process("train", *train_flags(path, 400), "--noresults", cwd=tmp_path)
     rows = (path / "metrics.jsonl").read_text().splitlines()[:40]
     assert rows == (whole / "metrics.jsonl").read_text().splitlines()
 
 
-def test_evaluate_and_visualize(whole):
-    table = launch("evaluate.py", f"--workdir={whole}", "--metrics=mig,kl", "--layers=all")
+def test_finished_run_is_kept_and_a_changed_one_is_refused(whole):
+    before = (whole / "metrics.jsonl").read_text()
+    assert "--overwrite" in call("train", *train_flags(whole, 400), code=2)
+    changed = call("train", *train_flags(whole, 500), "--config.model.latent_dim=5", code=2)
+    assert "model.latent_dim: 4 -> 5" in changed
+    assert (whole / "metrics.jsonl").read_text() == before
+
+
+def test_evaluate_visualize_and_report(whole):
+    table = call("evaluate", f"--workdir={whole}", "--metrics=mig,kl", "--layers=all")
     assert "mig" in table
     rows = json.loads((whole / "scores.json").read_text())
     assert {row["layer"] for row in rows} == {0, 1, 2}
@@ -82,16 +70,23 @@ def test_evaluate_and_visualize(whole):
     assert all(keys <= row.keys() for row in rows)
     migs = [row["value"] for row in rows if row["metric"] == "mig"]
     assert max(migs) - min(migs) < 1e-6  # the layers differ by positive scalings of their axes
-    launch("visualize.py", f"--workdir={whole}")
+    call("visualize", f"--workdir={whole}")
     names = {path.name for path in (whole / "figures").iterdir()}
     assert {"traversals_layer0.gif", "reconstructions.png", "report.html"} <= names
+    assert "| devae" in call("report", f"--runs={whole.parent}/*")
 
 
 def test_list_prints_every_method():
-    from devae_jax.objectives import METHODS
-
-    text = launch("train.py", "--list")
+    text = call("train", "--list")
     assert all(name in text and method.config in text for name, method in METHODS.items())
+
+
+def test_configs_are_found_by_name_wherever_the_command_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("sweeps/toy", "configs/sweeps/toy.py", CONFIGS / "sweeps" / "toy.py"):
+        text = call("sweep", f"--config={name}", f"--workdir={tmp_path}", "--plan")
+        assert "program 2/2: latent_dim=4, 2 members" in text
+    assert "2 members" in call("sweep", "--config", "sweeps/toy", "--workdir=a", "--plan")
 
 
 @pytest.mark.parametrize(
@@ -105,39 +100,50 @@ def test_list_prints_every_method():
         (["--config.data.name=dsprite_regen"], "did you mean"),
         (["--config.model.encoder=convv"], "did you mean"),
         (["--config.parallel.mode=pmapp"], "parallel.mode"),
-        (["--config.parallel.devices=7"], "parallel.devices"),
+        (["--config.parallel.devices=9"], "parallel.devices"),
         (["surplus"], "expected only --flags"),
     ],
 )
 def test_bad_input_ends_in_one_line(tmp_path, flags, message):
-    text = launch("train.py", *train_flags(tmp_path / "run", 10), *flags, code=2)
+    text = call("train", *train_flags(tmp_path / "run", 10), *flags, code=2)
     assert message in text
     assert "Traceback" not in text
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 @pytest.mark.parametrize(
-    ("flag", "told"),
+    ("flag", "message"),
     [
         ("--config.optimizer.learning_rte=1", "learning_rate"),
-        (f"--config={ROOT / 'configs' / 'bta_vae.py'}", "did you mean"),
-        (f"--config={ROOT / 'configs' / 'devae.py'}:smapled", "did you mean 'sampled'"),
+        (f"--config={CONFIGS / 'bta_vae.py'}", "did you mean"),
+        ("--config=bta_vae", "did you mean 'beta_vae'"),
+        ("--config=sweeps/quikstart", "did you mean 'sweeps/quickstart'"),
+        ("--config=devae:smapled", "did you mean 'sampled'"),
         ("--config.steps=many", "invalid literal"),
         ("--overwite", "overwrite"),
     ],
 )
-def test_bad_flags_end_in_one_line(tmp_path, flag, told):
-    text = launch("train.py", *train_flags(tmp_path, 10), flag, code=2)
-    assert told in text
+def test_bad_flags_end_in_one_line(tmp_path, flag, message):
+    text = call("train", *train_flags(tmp_path, 10), flag, code=2)
+    assert message in text
     assert len(text.splitlines()) == 1
 
 
+def test_a_process_of_its_own_ends_in_one_line_too(tmp_path):
+    flags = [*train_flags(tmp_path / "run", 10), "--config.model.latent_dim=0"]
+    text = process("train", *flags, code=2, cwd=tmp_path)
+    assert text.startswith("error: got model.latent_dim=0") and len(text.splitlines()) == 1
+
+
 def test_sweep_trains_scores_and_goes_on(tmp_path):
-    flags = [f"--config={ROOT / 'configs' / 'sweeps' / 'toy.py'}", f"--workdir={tmp_path}"]
-    flags += ["--config.steps=50", "--config.train.eval_every=0"]
-    assert "2 members" in launch("sweep.py", *flags, "--plan")
-    launch("sweep.py", *flags)
+    flags = ["--config=sweeps/toy", f"--workdir={tmp_path}", "--config.steps=50"]
+    flags += ["--config.train.eval_every=0", "--config.parallel.devices=1"]
+    call("sweep", *flags)
     for folder in ("latent_dim=2", "latent_dim=4"):
         rows = json.loads((tmp_path / folder / "scores.json").read_text())
         assert {(row["member"], row["seed"]) for row in rows} == {(0, 0), (1, 1)}
-    assert "step 50/50" not in launch("sweep.py", *flags)  # finished programs are not run again
+    trained = (tmp_path / "latent_dim=4" / "metrics.jsonl").stat().st_mtime_ns
+    (tmp_path / "latent_dim=2" / "scores.json").unlink()
+    call("sweep", *flags)  # finished programs are not run again, what is unscored is scored
+    assert (tmp_path / "latent_dim=4" / "metrics.jsonl").stat().st_mtime_ns == trained
+    assert (tmp_path / "latent_dim=2" / "scores.json").exists()

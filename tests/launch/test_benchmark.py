@@ -1,20 +1,25 @@
 """Every benchmark at its smallest size: rows that add up, and clear errors."""
 
-import functools
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import pytest
 
-from devae_jax import build
-from devae_jax.train.step import init, train_step
-from launch.benchmarks import data, gpu, loop, measure, metrics, population, runs, step
+from devae_jax.launch.benchmarks import (
+    data,
+    devices,
+    gpu,
+    loop,
+    measure,
+    metrics,
+    population,
+    runs,
+    step,
+)
+from devae_jax.program import plan as programs
+from tests.launch.commands import call
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = measure.Options(tiny=True, minutes=0.0)
 
 
@@ -42,6 +47,21 @@ def test_step_says_how_to_get_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ValueError, match=r"no PyTorch.*pip install 'devae_jax\[bench\]'"):
         step.run(TINY)
+
+
+def test_devices_share_a_step(monkeypatch):
+    rows = devices.run(TINY)
+    names = [f"{form}, {n} devices" for form in ("fast, jit", "native, pmap") for n in (1, 2)]
+    assert [row.case for row in rows] == names
+    for one, two in zip(rows[::2], rows[1::2], strict=True):
+        assert one.facts["of_one_device"] == 1
+        assert 0.5 < two.facts["of_one_device"] < 0.54  # batch 8: what is not split counts more
+        assert not set(devices.COLLECTIVES) & set(one.facts)
+        assert two.facts["all-reduce"] == 1
+    assert "GFLOP" in measure.table(rows)
+    monkeypatch.setattr(jax, "devices", lambda: [None])
+    with pytest.raises(ValueError, match=r"launch/benchmark\.py devices"):
+        devices.run(TINY)
 
 
 def test_loop_compares_bare_steps_and_scans(monkeypatch):
@@ -78,10 +98,8 @@ def test_arithmetic_of_a_step_is_what_xla_counts(layers):
         changes = {"model.width": 32, "model.convolution": form}
         changes |= {"model.encoder": "conv", "model.decoder": "conv"}
         config = runs.config(TINY, batch=8, layers=layers, **changes)
-        plan = build.plan(config)
-        state = jax.eval_shape(functools.partial(init, plan.program), plan.hparams)
-        step = jax.jit(functools.partial(train_step, plan.program))
-        cost = step.lower(plan.hparams, state, ()).cost_analysis()
+        plan = programs.plan(config)
+        cost = runs.one_device(plan.program).lower(plan.hparams).cost_analysis()
         counted[form] = cost["flops"] * 1e-9
     # Without the taps on padding, and with the rows that the fast form adds.
     ours = runs.gigaflop(config, plan.dataset.image_shape)
@@ -114,7 +132,13 @@ def test_table_and_json(tmp_path):
 
 @pytest.mark.parametrize("arguments", [(), ("steps",)])
 def test_command_line_names_the_benchmarks(arguments):
-    command = [sys.executable, str(ROOT / "launch" / "benchmark.py"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
-    assert done.returncode == 2
-    assert "expected one of step, loop, data, population, metrics, gpu" in done.stderr
+    text = call("benchmark", *arguments, code=2)
+    assert "expected one of step, loop, data, devices, population, metrics, gpu" in text
+
+
+def test_command_prints_a_table_and_writes_rows(tmp_path):
+    file = tmp_path / "rows.json"
+    text = call("benchmark", "metrics", "--tiny", "--minutes=0", f"--json={file}")
+    assert "mig" in text
+    rows = json.loads(file.read_text())
+    assert all(row["benchmark"] == "metrics" and row["machine"]["cores"] for row in rows)
