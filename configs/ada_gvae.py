@@ -26,7 +26,7 @@ def get_config(arg: str = ""):
 
 def ml_vae(config):
     config.method = "ada_ml_vae"
-    config.objective.aggregation = "mlvae"
+    config.objective.aggregation = "ml_vae"
 
 
 def any_number(config):

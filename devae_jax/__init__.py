@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from devae_jax.runs.run import load as load
-    from devae_jax.runs.training import train as train
+    from devae_jax.runs.train import train as train
 
 __version__ = "0.2.0"
 
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
 
         return load
     if name == "train":
-        from devae_jax.runs.training import train
+        from devae_jax.runs.train import train
 
         return train
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -32,7 +32,7 @@ def main() -> int:
     from devae_jax.runs import results, training
     from devae_jax.runs.folder import Folder
     from devae_jax.runs.run import load_members
-    from devae_jax.train.loop import NonFiniteError
+    from devae_jax.training.loop import NonFiniteError
 
     config = copy.deepcopy(_CONFIG.value)  # keys that share a number go on sharing it
     axes = config.sweep

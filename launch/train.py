@@ -52,7 +52,7 @@ def main() -> int:
 
     from devae_jax.evaluation.rows import table
     from devae_jax.runs import results, training
-    from devae_jax.train.loop import NonFiniteError
+    from devae_jax.training.loop import NonFiniteError
 
     try:
         run = training.train(

@@ -14,10 +14,10 @@ from ml_collections import ConfigDict
 from devae_jax import data
 from devae_jax.names import lookup, nearest
 from devae_jax.program import describe, keys, specs
-from devae_jax.train import optim
-from devae_jax.train.engine import MODES, stack
-from devae_jax.train.loop import Schedule
-from devae_jax.train.step import Hparams, Layout, Program, init
+from devae_jax.training import optim
+from devae_jax.training.engine import MODES, stack
+from devae_jax.training.loop import Schedule
+from devae_jax.training.step import Hparams, Layout, Program, init
 from devae_jax.types import Context, Dataset, Objective
 
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")  # of matrix products on accelerators
@@ -163,7 +163,7 @@ def _schedule(config: ConfigDict) -> Schedule:
 
 def _load_data(config: ConfigDict) -> Dataset:
     request = data.Request(
-        data_dir=config.data.data_dir or None,
+        data_dir=config.data.data_dir,
         factors=config.data.factors.to_dict(),
         image_size=config.data.image_size,
         progress=config.train.progress,

@@ -11,7 +11,7 @@ from devae_jax.models import MODELS
 from devae_jax.objectives import OBJECTIVES, TERMS
 from devae_jax.program.hyper import signature, split
 from devae_jax.program.references import resolve
-from devae_jax.train.optim import adam
+from devae_jax.training.optim import adam
 from devae_jax.types import Hyper
 
 

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from devae_jax.names import nearest
 from devae_jax.program import keys, specs
 from devae_jax.program.plan import plan as plan_one
-from devae_jax.train.engine import Steps, mesh_of
+from devae_jax.training.engine import Steps, mesh_of
 
 
 class Group(NamedTuple):

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 
 from devae_jax.files import read_rows, write_json
 from devae_jax.program import keys
-from devae_jax.train.checkpoint import Checkpoints
-from devae_jax.train.writer import Writer
+from devae_jax.training.checkpoint import Checkpoints
+from devae_jax.training.writer import Writer
 
 CONTENTS = (
     "config.json",

@@ -10,15 +10,15 @@ import numpy as np
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from devae_jax.evaluation.evaluate import by_score, evaluate
+from devae_jax.evaluation.evaluate import available, by_score, evaluate
 from devae_jax.metrics.registry import resolve
 from devae_jax.program import plan as programs
 from devae_jax.program.keys import to_json
 from devae_jax.program.plan import Plan
 from devae_jax.runs.folder import Folder
 from devae_jax.runs.run import Functions, Run, functions_of
-from devae_jax.train import loop
-from devae_jax.train.engine import Engine, engine
+from devae_jax.training import loop
+from devae_jax.training.engine import Engine, engine
 from devae_jax.types import TrainState
 
 

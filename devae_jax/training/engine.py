@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from devae_jax.names import lookup
-from devae_jax.train.step import Hparams, Layout, Program, init, train_step
+from devae_jax.training.step import Hparams, Layout, Program, init, train_step
 from devae_jax.types import Metrics, Shard, TrainState
 
 MODES = ("jit", "pmap")

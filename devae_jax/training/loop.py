@@ -13,10 +13,10 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from devae_jax.train.checkpoint import Checkpoints
-from devae_jax.train.engine import Engine
-from devae_jax.train.progress import Progress
-from devae_jax.train.writer import Writer
+from devae_jax.training.checkpoint import Checkpoints
+from devae_jax.training.engine import Engine
+from devae_jax.training.progress import Progress
+from devae_jax.training.writer import Writer
 from devae_jax.types import Metrics, TrainState
 
 # (the state of every run, on this process's first device; step) -> a row of scores

@@ -80,7 +80,8 @@ def train_step(
     key = rng.stream(state.key, "loss", state.step)
     grads_of = program.precisely(jax.value_and_grad(objective.loss, has_aux=True))
     (_, (carry, metrics)), grads = grads_of(state.params, state.carry, batch, key, state.step)
-    if layout.axis_name is not None:
+    metrics = jax.tree.map(jnp.float32, metrics)
+    if layout.axis_name is not None:  # numbers of one type: one message
         grads, metrics = jax.lax.pmean((grads, metrics), layout.axis_name)
 
     mask = objective.trainable(state.params, state.step)

@@ -5,7 +5,7 @@ import numpy as np
 
 from devae_jax import data, rng
 from devae_jax.program.plan import plan
-from devae_jax.train.engine import engine
+from devae_jax.training.engine import engine
 from devae_jax.types import Dataset, Source
 from launch.benchmarks import runs
 from launch.benchmarks.measure import Options, Row, interleave

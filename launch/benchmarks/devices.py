@@ -14,7 +14,7 @@ import jax
 from devae_jax.launch.benchmarks import runs
 from devae_jax.launch.benchmarks.measure import Options, Row
 from devae_jax.program import plan as programs
-from devae_jax.train.engine import MODES, Steps, mesh_of
+from devae_jax.training.engine import MODES, Steps, mesh_of
 
 COUNTS = (1, 2, 4, 8)
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")

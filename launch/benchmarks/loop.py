@@ -12,7 +12,7 @@ from devae_jax.data import cache
 from devae_jax.launch.benchmarks import runs
 from devae_jax.launch.benchmarks.measure import Options, Row, interleave
 from devae_jax.program import plan as programs
-from devae_jax.train.engine import Form, engine
+from devae_jax.training.engine import Form, engine
 
 
 def run(options: Options) -> list[Row]:

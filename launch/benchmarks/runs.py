@@ -12,8 +12,8 @@ from devae_jax import rng
 from devae_jax.configs import beta_vae, devae
 from devae_jax.launch.benchmarks.measure import Options
 from devae_jax.program.plan import Plan
-from devae_jax.train.engine import Engine, Steps, mesh_of
-from devae_jax.train.step import Program
+from devae_jax.training.engine import Engine, Steps, mesh_of
+from devae_jax.training.step import Program
 
 BETAS = (1.0, 10.0, 40.0)
 

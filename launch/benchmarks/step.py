@@ -5,7 +5,7 @@ import jax
 from devae_jax.launch.benchmarks import runs, twin
 from devae_jax.launch.benchmarks.measure import Options, Row, interleave, matmul
 from devae_jax.program import plan as programs
-from devae_jax.train.engine import engine
+from devae_jax.training.engine import engine
 
 
 def run(options: Options) -> list[Row]:

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from devae_jax import build
 from devae_jax.objectives import METHODS
-from devae_jax.train import step as training
+from devae_jax.program import plan as programs
+from devae_jax.training import step as training
 
 STEPS = 20
 
@@ -18,7 +18,7 @@ STEPS = 20
 def config_of(method, num_layers=None, likelihood="bernoulli"):
     """The method's own config on toy data; `num_layers` K changes the model and nothing else."""
     path, _, variant = METHODS[method].config.partition(":")
-    module = importlib.import_module(f"configs.{Path(path).stem}")
+    module = importlib.import_module(f"devae_jax.configs.{Path(path).stem}")
     config = module.get_config(",".join(filter(None, [variant, "toy"])))
     config.objective.likelihood = likelihood
     config.model.width = 8
@@ -38,19 +38,30 @@ def layers(method):
     return (1, 3) if "num_layers" in config_of(method).model else (1,)
 
 
-def grouped(*values):
+def grouped(*values, slow=False):
     """One row of the table; all its tests run in one process, which compiles it once."""
     name = "-".join(map(str, values[:2]))
-    return pytest.param(*values, id="-".join(map(str, values)), marks=pytest.mark.xdist_group(name))
+    marks = [pytest.mark.xdist_group(name), *([pytest.mark.slow] if slow else [])]
+    return pytest.param(*values, id="-".join(map(str, values)), marks=marks)
 
 
-METHODS_AND_LAYERS = [grouped(m, k) for m in METHODS for k in layers(m)]
-ALL = [
-    grouped(m, k, likelihood)
-    for m in METHODS
-    for k in layers(m)
-    for likelihood in ("bernoulli", "squared_error")
-]
+# The other number of layers and likelihood are for few methods by default, for all if slow.
+THOROUGH = ("vae", "factor_vae", "devae")
+
+
+def rows():
+    """(method, number of layers, likelihood, slow) of every row of the table."""
+    for method in METHODS:
+        usual = config_of(method).model.get("num_layers", 1)
+        for num_layers in layers(method):
+            for likelihood in ("bernoulli", "squared_error"):
+                changed = (num_layers != usual) + (likelihood != "bernoulli")
+                slow = changed > (1 if method in THOROUGH else 0)
+                yield method, num_layers, likelihood, slow
+
+
+ALL = [grouped(*row[:3], slow=row[3]) for row in rows()]
+METHODS_AND_LAYERS = [grouped(*row[:2], slow=row[3]) for row in rows() if row[2] == "bernoulli"]
 
 
 class Case:
@@ -59,7 +70,7 @@ class Case:
     def __init__(self, config, change=lambda program: program, start=None):
         """`start`: the first state, if it is known; `change` to see what a law notices."""
         self.config = config
-        plan = build.plan(config)
+        plan = programs.plan(config)
         self.plan = plan._replace(program=change(plan.program))
         self.hparams = jax.tree.map(jnp.asarray, self.plan.hparams)
         self.traces = 0

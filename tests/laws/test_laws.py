@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from devae_jax.train.checkpoint import Checkpoints
+from devae_jax.training.checkpoint import Checkpoints
+from devae_jax.training.step import Layout
 from tests.laws.registry import ALL, METHODS_AND_LAYERS, case
 
 every_case = pytest.mark.parametrize("method, num_layers, likelihood", ALL)
@@ -69,21 +70,21 @@ def test_each_player_follows_its_own_loss(method, num_layers):
     """A loss of one player alone moves no other; the one gradient gives it exactly that loss."""
     law = case(method, num_layers, "bernoulli")
     source = law.plan.program.source
-    own = [player for player in law.state.params if f"{player}/loss" in law.metrics[0]]
-    assert bool(own) == (len(law.state.params) > 1)
+    players = [player for player in law.state.params if f"{player}/loss" in law.metrics[0]]
+    assert bool(players) == (len(law.state.params) > 1)
 
     def loss_of(params, name):
-        objective = law.plan.program.objective(law.hparams, None)
-        images = source.take(source.arrays, jax.random.key(1), 0)
+        objective = law.plan.program.objective(law.hparams, Layout())
+        batch = source.take(source.arrays, jax.random.key(1), 0)
         key = jax.random.key(2)
-        _, (_, metrics) = objective.loss(params, law.state.carry, images, key, law.state.step)
+        _, (_, metrics) = objective.loss(params, law.state.carry, batch, key, law.state.step)
         return metrics[name].sum()
 
     def size(tree):
         return np.sqrt(sum(np.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
 
     grads_of = jax.jit(jax.grad(loss_of), static_argnums=1)
-    for player in own:
+    for player in players:
         alone, all_at_once = (
             grads_of(law.state.params, f"{player}/loss"),
             grads_of(law.state.params, "loss"),
@@ -102,10 +103,10 @@ def test_encodes_and_decodes_every_layer(method, num_layers):
 
     @jax.jit
     def both(params, carry):
-        objective = law.plan.program.objective(law.hparams, None)
+        objective = law.plan.program.objective(law.hparams, Layout())
         posterior = objective.encode(params, carry, np.zeros((2, *shape)), 0)
         z = np.zeros((num_layers, latent_dim))
-        return posterior, objective.decode(params, z, np.arange(num_layers))
+        return posterior, objective.logits(params, z, np.arange(num_layers))
 
     posterior, images = both(law.state.params, law.state.carry)
     assert posterior.mean.shape == posterior.logvar.shape == (num_layers, 2, latent_dim)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from devae_jax import build
+from devae_jax.program import plan as programs
 from tests.laws import test_laws, test_parallel
 from tests.laws.registry import Case, config_of
 
@@ -18,8 +18,8 @@ def with_loss(change):
     """A program whose loss is `change(loss)`."""
 
     def changed(program):
-        def objective(hparams, axis_name):
-            made = program.objective(hparams, axis_name)
+        def objective(hparams, layout):
+            made = program.objective(hparams, layout)
             return made._replace(loss=change(made.loss))
 
         return program._replace(objective=objective)
@@ -28,8 +28,8 @@ def with_loss(change):
 
 
 def growing_state(loss):
-    def changed(params, carry, images, key, step):
-        value, (carry, metrics) = loss(params, carry, images, key, step)
+    def changed(params, carry, batch, key, step):
+        value, (carry, metrics) = loss(params, carry, batch, key, step)
         return value, (carry | {"added": step}, metrics)
 
     return changed
@@ -60,8 +60,8 @@ def reported(factor):
 def leaking(loss):
     """The discriminator's own loss also moves the model."""
 
-    def changed(params, carry, images, key, step):
-        value, (carry, metrics) = loss(params, carry, images, key, step)
+    def changed(params, carry, batch, key, step):
+        value, (carry, metrics) = loss(params, carry, batch, key, step)
         own = metrics["discriminator/loss"] + 1e-3 * metrics["kl"]
         return value, (carry, metrics | {"discriminator/loss": own})
 
@@ -70,13 +70,13 @@ def leaking(loss):
 
 def numbers_of_the_start(program):
     """Every number is a constant of the compiled program."""
-    fixed = build.hyperparameters(config_of(METHOD))
+    fixed = programs.plan(config_of(METHOD)).hparams
 
     def take(arrays, key, step, *shard):
         return program.source.take(arrays, jax.random.key(0), step, *shard)
 
     return program._replace(
-        objective=lambda hparams, axis_name: program.objective(fixed, axis_name),
+        objective=lambda hparams, layout: program.objective(fixed, layout),
         optimizer=lambda hparams, *place: program.optimizer(fixed, *place),
         source=program.source._replace(take=take),
     )
@@ -87,16 +87,17 @@ def noise_of_the_host(program):
     rng = np.random.RandomState(0)
 
     def take(*args):
-        images = program.source.take(*args)
+        batch = program.source.take(*args)
         shape = jax.ShapeDtypeStruct((), jnp.float32)
-        return images * jax.pure_callback(lambda: np.float32(rng.rand()), shape)
+        factor = jax.pure_callback(lambda: np.float32(rng.rand()), shape)
+        return batch | {"image": batch["image"] * factor}
 
     return program._replace(source=program.source._replace(take=take))
 
 
 def first_layer_only(program):
-    def objective(hparams, axis_name):
-        made = program.objective(hparams, axis_name)
+    def objective(hparams, layout):
+        made = program.objective(hparams, layout)
         encode = lambda *args: jax.tree.map(lambda leaf: leaf[:1], made.encode(*args))  # noqa: E731
         return made._replace(encode=encode)
 
@@ -143,8 +144,22 @@ def test_a_broken_method_is_found(name, monkeypatch, tmp_path):
 
 
 def test_statistics_of_a_part_of_the_batch_are_found():
-    plan = build.plan(config_of(METHOD))
+    plan = programs.plan(config_of(METHOD))
     objective = plan.program.objective
-    broken = plan.program._replace(objective=lambda hparams, axis_name: objective(hparams, None))
+    broken = plan.program._replace(
+        objective=lambda hparams, layout: objective(hparams, layout._replace(axis_name=None))
+    )
     with pytest.raises(AssertionError):
-        test_parallel.check(plan._replace(program=broken), [("pmap", 8)])
+        test_parallel.check_losses(plan._replace(program=broken), [("pmap", 4)])
+
+
+def test_work_that_every_device_repeats_is_found():
+    """Every device makes the whole batch's loss, as a split left to the compiler does."""
+    plan = programs.plan(config_of(METHOD))
+    take = plan.program.source.take
+    whole = plan.program.source._replace(
+        take=lambda arrays, key, step, *shard: take(arrays, key, step)
+    )
+    broken = plan._replace(program=plan.program._replace(source=whole))
+    with pytest.raises(AssertionError, match="share"):
+        test_parallel.check_work(broken, "jit")

@@ -1,23 +1,28 @@
 """Every config file, every variant: what they name exists, and their schedules end in time."""
 
 import importlib
-import inspect
 from pathlib import Path
 
 import jax
 import pytest
 
-from configs import variants
-from devae_jax import build, optim
+from devae_jax.configs import variants
+from devae_jax.data import SOURCES
 from devae_jax.models import MODELS
 from devae_jax.objectives import METHODS, OBJECTIVES, TERMS
+from devae_jax.program import keys, specs
+from devae_jax.program import plan as programs
+from devae_jax.program.hyper import signature
+from devae_jax.training.optim import adam
+from devae_jax.training.step import Layout
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OWN = {  # variants of one file alone
     "beta_vae": ("vae",),
     "beta_tcvae": ("stratified", "paper"),
     "devae": ("capacity", "sampled", "single", "parallel", "linear", "sampled,parallel"),
     "infogan": ("minimax",),
+    "ada_gvae": ("ml_vae", "any_number"),
     "quickstart": ("beta_vae",),
 }
 FILES = sorted(
@@ -31,39 +36,35 @@ CONFIGS = [
 
 
 def get(file, arg):
-    return importlib.import_module(f"configs.{file}").get_config(arg)
+    return importlib.import_module(f"devae_jax.configs.{file}").get_config(arg)
 
 
 @pytest.mark.parametrize(("file", "arg"), CONFIGS)
 def test_config_is_valid_and_its_schedules_end_in_time(file, arg):
     config = get(file, arg)
-    build.check_run(config)
-    build.hyperparameters(config)
-    for owner in (config.model, *config.objective.terms.values()):
-        for name, value in owner.items():
-            if name.endswith("_steps"):
-                count = {"cascade": config.model.latent_dim - 1}.get(owner.get("kind"), 1)
-                count = owner.get("groups", count) - ("groups" in owner)
-                assert value * count < config.steps or value == config.steps, name
-
-
-def provided(part):
-    """Arguments that no config sets: filled in by the builder, or equal for all parts."""
-    context = (*build._CONTEXT, *build._TERM_CONTEXT, "noise", "step", "init_fn")
-    return {*context} | ({"stage_steps"} if part == "deft_pressure" else set())
+    specs.read(config)
+    for path, (_, value) in specs.roles(config, "duration").items():
+        section = keys.config_at(config, path.rpartition(".")[0])
+        count = {"cascade": config.model.latent_dim - 1}.get(section.get("kind"), 1)
+        groups = config.model.get("groups", 1) if path.endswith("stage_steps") else 1
+        count = max(count, groups - 1)
+        assert value * count < config.steps or value == config.steps, path
 
 
 @pytest.mark.parametrize(("file", "arg"), [(f, a) for f in FILES for a in ("", *OWN.get(f, ()))])
 def test_config_names_every_hyperparameter(file, arg):
     """So that each can be set on the command line, and swept."""
     config = get(file, arg)
-    parts = [(config.model.name, MODELS[config.model.name], config.model)]
-    parts.append((config.objective.name, OBJECTIVES[config.objective.name], config.objective))
-    parts.append(("adam", optim.adam, config.optimizer))
-    parts += [(term.kind, TERMS[term.kind], term) for term in config.objective.terms.values()]
-    for name, factory, options in parts:
-        own = set(inspect.signature(factory).parameters) - provided(name)
-        assert own <= set(options), f"{name} lacks {own - set(options)}"
+    parts = [
+        (MODELS[config.model.name], config.model),
+        (OBJECTIVES[config.objective.name], config.objective),
+        (SOURCES[config.data.source.kind], config.data.source),
+        (adam, config.optimizer),
+    ]
+    parts += [(TERMS[term.kind], term) for term in config.objective.terms.values()]
+    for factory, options in parts:
+        missing = set(signature(factory).options) - set(options)
+        assert not missing, f"{factory.__name__} lacks {missing}"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -94,11 +95,13 @@ def test_bad_variants(file, arg, told):
         ({"objective.layers": "smapled"}, "did you mean 'sampled'"),
         ({"objective.terms.kl.betas": None}, "got no objective.terms.kl.betas"),
         ({"objective.terms.kl.kind": "presure"}, "did you mean 'pressure'"),
-        ({"objective.likelihood": None}, "objective.likelihood=None, expected one of"),
-        ({"objective.name": "infogan"}, "takes no terms"),
+        ({"objective.likelihood": None}, r"objective.likelihood=None \(NoneType\), expected str"),
+        ({"objective.likelihood": "bernouli"}, "did you mean 'bernoulli'"),
+        ({"optimizer.b1": 2.0}, "expected < 1"),
+        ({"objective.name": "infogan"}, "got objective.layers, expected one of critic_steps"),
         (
             {"model.name": "gan", "model.noise_dim": 5},
-            "got model.*, expected one of init, latent_dim",
+            "got model.*, expected one of init, noise_dim",
         ),
     ],
 )
@@ -106,23 +109,30 @@ def test_bad_values(changes, told):
     config = get("devae", "toy")
     config.update_from_flattened_dict(changes)
     with pytest.raises(ValueError, match=told):
-        build.plan(config)
+        programs.plan(config)
+
+
+def test_a_game_takes_no_terms():
+    config = get("infogan", "toy")
+    config.objective.terms = {"kl": {"kind": "pressure", "betas": (1.0,)}}
+    with pytest.raises(ValueError, match="terms"):
+        programs.plan(config)
 
 
 def test_a_game_needs_two_players():
     config = get("devae", "toy")
     config.objective = get("infogan", "toy").objective
-    with pytest.raises(ValueError, match=r"got model.name='vae', a Model, expected a Gan"):
-        build.plan(config)
+    with pytest.raises(ValueError, match="Gan"):
+        programs.plan(config)
 
 
 def test_one_capacity_is_not_a_decremental_bottleneck():
     config = get("devae", "capacity,toy")
     config.objective.terms.kl.capacities = (8.0,)
     with pytest.raises(ValueError, match=r"1 values for model\.num_layers=3"):
-        build.plan(config)
+        programs.plan(config)
     config.objective.any_order = True
-    build.plan(config)
+    programs.plan(config)
 
 
 @pytest.mark.parametrize(
@@ -135,17 +145,33 @@ def test_networks_have_their_published_width(encoder, size, features):
     config.data.name, config.data.image_size = "toy_rgb", size
     config.model.encoder = encoder
     config.model.decoder = "conv"
-    plan = build.plan(config)
-    model = plan.program.objective(plan.hparams, None)
-    images = jax.ShapeDtypeStruct((1, size, size, 3), "float32")
-    params, _ = jax.eval_shape(model.init, jax.random.key(0), images)
+    plan = programs.plan(config)
+    objective = plan.program.objective(plan.hparams, Layout())
+    params, _ = jax.eval_shape(objective.init, jax.random.key(0))
     head = params["model"]["encoder"]["head"]["kernel"]
     assert features in head.shape
 
 
 def test_deft_has_one_length_of_a_stage():
+    """Two keys share one number: setting either sets both, also in a sweep and by a variant."""
     config = get("deft", "toy")
+    assert config.model.stage_steps == config.objective.terms.kl.stage_steps == 40.0
     config.model.stage_steps = 17.0
-    hparams = build.hyperparameters(config)
-    assert float(hparams["model"]["stage_steps"]) == 17.0
-    assert "stage_steps" not in hparams["terms.kl"]
+    hparams = programs.plan(config).hparams
+    assert hparams["model.stage_steps"] == hparams["objective.terms.kl.stage_steps"] == 17.0
+
+
+def test_shortening_a_run_shortens_all_that_lasts_a_while():
+    config = get("dynamic_vae", "")
+    before = {path: value for path, (_, value) in specs.roles(config, "duration").items()}
+    variants.shorten(config, config.steps // 10)
+    after = {path: value for path, (_, value) in specs.roles(config, "duration").items()}
+    assert {path.rpartition(".")[2] for path in before} == {
+        "target_steps",
+        "interval_steps",
+        "ramp_steps",
+        "warmup_steps",
+        "decay_steps",
+    }
+    for path, value in before.items():
+        assert after[path] == pytest.approx(value / 10)

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from devae_jax import build
 from devae_jax.data import factors as fg
-from devae_jax.train import step as training
+from devae_jax.program import plan as programs
+from devae_jax.training import step as training
 from tests.laws.registry import config_of
 
 
@@ -27,13 +27,13 @@ def equations(jaxpr):
             yield from equations(inner)
 
 
-@pytest.mark.parametrize("precision", build.PRECISIONS)
+@pytest.mark.parametrize("precision", programs.PRECISIONS)
 @pytest.mark.parametrize("encoder", ["conv", "mlp"])
 def test_every_product_of_a_step_has_the_precision_of_the_config(encoder, precision):
     config = small(matmul_precision=precision, model__convolution="native")
     config.model.encoder = config.model.decoder = encoder
     config.data.image_size = 32
-    plan = build.plan(config)
+    plan = programs.plan(config)
     state = jax.eval_shape(functools.partial(training.init, plan.program), plan.hparams)
     step = functools.partial(training.train_step, plan.program)
     traced = jax.make_jaxpr(step)(plan.hparams, state, plan.program.source.arrays)
@@ -48,17 +48,17 @@ def test_every_product_of_a_step_has_the_precision_of_the_config(encoder, precis
 
 
 def test_training_never_sees_what_is_held_out():
-    plan = build.plan(small(data__held_out={"x_position": (0, 1)}))
+    plan = programs.plan(small(data__held_out={"x_position": (0, 1)}))
     dataset = plan.dataset
     factors = dataset.draw(dataset.arrays, jax.random.key(0), 500)
     column = dataset.grid.names.index("x_position")
     assert set(np.unique(factors[:, column])) == set(range(2, dataset.grid.sizes[column]))
-    assert fg.num_images(dataset.grid) == fg.num_images(build.plan(small()).dataset.grid)
+    assert fg.num_images(dataset.grid) == fg.num_images(programs.plan(small()).dataset.grid)
 
 
 def test_training_distribution_is_part_of_the_datas_identity():
     correlated = {"first": "x_position", "second": "y_position", "sigma": 0.1}
-    identity = build.plan(small(data__correlated=correlated)).dataset.identity
+    identity = programs.plan(small(data__correlated=correlated)).dataset.identity
     assert identity["correlated"] == ["x_position", "y_position", 0.1]
 
 
@@ -80,4 +80,4 @@ def test_training_distribution_is_part_of_the_datas_identity():
 )
 def test_bad_configs_are_refused(changes, told):
     with pytest.raises(ValueError, match=told):
-        build.plan(small(**changes))
+        programs.plan(small(**changes))

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from devae_jax import optim
+from devae_jax.training import optim
 
 PARAMS = {"generator": jnp.ones(3), "critic": jnp.ones(3)}
 GRADS = {"generator": jnp.full(3, 2.0), "critic": jnp.full(3, -2.0)}
