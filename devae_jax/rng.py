@@ -1,6 +1,6 @@
 """Randomness as a function of (seed, name, step): resuming a run is then free.
 
-Nothing else in the library makes keys. A stream is `fold_in(key, crc32(name))`,
+No other module makes a key. A stream is `fold_in(key, crc32(name))`,
 a step's key folds the step in as well, so no key is ever advanced or saved.
 """
 

@@ -2,7 +2,7 @@
 
 One idea is repeated everywhere: a bundle of pure functions `(init, apply)`.
 Data are frozen dataclasses registered as pytrees; bundles of functions are
-NamedTuples. Nothing holds hidden state: what changes is passed in and returned.
+NamedTuples. What changes is passed in and returned.
 
 Shapes: K latent layers, B images a batch, D latents, F factors, H x W x C pixels.
 """
@@ -35,7 +35,7 @@ class Hyper(NamedTuple):
     per_layer: bool = False  # one value a latent layer, [K]; a scalar is repeated
     per_stage: bool = False  # one value a stage of training, any number of them
     order: str | None = None  # "increasing" or "decreasing" over the layers (or stages)
-    role: str | None = None  # what the number is to a reader, a name in ROLES
+    role: str = ""  # what the number is to a reader, a name in ROLES
 
 
 # A duration is rescaled when a run is shortened; a pressure is also told normalised; pressures
@@ -98,7 +98,7 @@ class Latents:
 
 @_pytree
 class TrainState:
-    """All that a run needs to go on: the only thing that is checkpointed."""
+    """All that a run needs to go on."""
 
     step: Array  # int32 scalar
     params: Params

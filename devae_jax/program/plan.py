@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from devae_jax import data
+from devae_jax import data, rng
 from devae_jax.names import lookup, nearest
 from devae_jax.program import describe, keys, specs
 from devae_jax.training import optim
-from devae_jax.training.engine import MODES, stack
+from devae_jax.training.engine import MODES
 from devae_jax.training.loop import Schedule
 from devae_jax.training.step import Hparams, Layout, Program, init
+from devae_jax.training.trees import stack
 from devae_jax.types import Context, Dataset, Objective
 
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")  # of matrix products on accelerators
@@ -219,7 +220,7 @@ def _check_program(program: Program, hparams: Hparams, parts: specs.Specs) -> No
             )
     objective, source = program.objective(hparams, Layout()), program.source
     arrays = source.arrays if source.host_batches is None else source.host_batches(0, 1)
-    batch = jax.eval_shape(source.take, arrays, jax.random.key(0), 0)
+    batch = jax.eval_shape(source.take, arrays, rng.seed(0), 0)
     for key in objective.needs:
         if key not in batch:
             raise ValueError(

@@ -14,8 +14,9 @@ from devae_jax.program.keys import flatten
 from devae_jax.program.plan import Plan
 from devae_jax.program.references import is_reference
 from devae_jax.runs.folder import Folder
-from devae_jax.training.engine import Steps, mesh_of, part
+from devae_jax.training.engine import Steps, mesh_of
 from devae_jax.training.step import Layout, Program
+from devae_jax.training.trees import part
 from devae_jax.types import Array, Posterior, TrainState
 
 

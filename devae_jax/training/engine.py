@@ -19,7 +19,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from devae_jax.names import lookup
+from devae_jax.training.platform import Form, form_of, quickly
 from devae_jax.training.step import Hparams, Layout, Program, init, train_step
+from devae_jax.training.trees import part
 from devae_jax.types import Metrics, Shard, TrainState
 
 MODES = ("jit", "pmap")
@@ -48,44 +50,6 @@ class Engine(NamedTuple):
     members: int | None = None
 
 
-class Form(NamedTuple):
-    """How a program is made for a platform.
-
-    scan: steps are a loop inside the program, else single calls
-    together: the members of a population are one program, else they take turns
-    """
-
-    scan: bool
-    together: bool
-
-
-# XLA:CPU runs convolutions in a loop body many times slower than single calls, and the batched
-# convolutions of many members slower than one after another.
-CPU, ACCELERATOR = Form(scan=False, together=False), Form(scan=True, together=True)
-
-
-def form_of(device: jax.Device) -> Form:
-    """What is fast on a device's platform."""
-    return CPU if device.platform == "cpu" else ACCELERATOR
-
-
-def stack(hparams: Sequence[Hparams]) -> Hparams:
-    """One set of numbers with a leading member axis from those of M members."""
-    return jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *hparams)
-
-
-def part(tree: Any, index: Any) -> Any:
-    """One member of anything stacked: state, hyperparameters, metrics."""
-
-    def take(leaf):
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            # As numbers: JAX's key-reuse checker counts the slice of a key as its use.
-            return jax.random.wrap_key_data(jax.random.key_data(leaf)[index])
-        return leaf[index]
-
-    return jax.tree.map(take, tree)
-
-
 def mesh_of(devices: Sequence[jax.Device], members: int | None = None, mode: str = "jit") -> Mesh:
     """Groups of devices, each with members of its own, that split the members evenly.
 
@@ -107,13 +71,13 @@ def mesh_of(devices: Sequence[jax.Device], members: int | None = None, mode: str
 
 
 class Steps(NamedTuple):
-    """`count` steps (None: one call of the step itself) of a program, mapped over a mesh."""
+    """`length` steps (None: the step itself, without a loop) of a program, mapped over a mesh."""
 
     program: Program
     mesh: Mesh
     mode: str = "jit"
     members: int | None = None
-    count: int | None = None
+    length: int | None = None
 
     @property
     def spec(self) -> PartitionSpec:
@@ -143,10 +107,10 @@ class Steps(NamedTuple):
             def step(state, _):
                 return train_step(self.program, hparams, state, arrays, layout)
 
-            return step(state, None) if self.count is None else scan(step, state)
+            return step(state, None) if self.length is None else scan(step, state)
 
         def scan(step, state):
-            return jax.lax.scan(step, state, length=self.count)
+            return jax.lax.scan(step, state, length=self.length)
 
         return one if self.members is None else jax.vmap(one, in_axes=(0, 0, None))
 
@@ -167,7 +131,7 @@ class Steps(NamedTuple):
         """This program with its shapes, lowered for its devices, which need not be here."""
         state, arrays = self.abstract(hparams), self.program.source.arrays
         if self.program.source.host_batches is not None:
-            arrays = self.program.source.host_batches(0, self.count or 1)
+            arrays = self.program.source.host_batches(0, self.length or 1)
         if self.mode == "pmap":
             arrays = _rows(arrays, self.mesh) if self.streaming else arrays
         arrays = _shapes(arrays, NamedSharding(self.mesh, self.data_spec))
@@ -244,11 +208,6 @@ def _rows(chunk: Any, mesh: Mesh) -> Any:
     return jax.tree.map(lambda x: x.reshape(x.shape[0], count, -1, *x.shape[2:]), chunk)
 
 
-def quickly(device: jax.Device) -> dict[str, Any] | None:
-    """Compiler options for what runs once: XLA:CPU takes longer to optimise it than to run it."""
-    return {"xla_backend_optimization_level": 0} if device.platform == "cpu" else None
-
-
 def engine(
     program: Program,
     hparams: Hparams,
@@ -278,7 +237,7 @@ def engine(
     hparams = jax.device_put(jax.tree.map(jnp.asarray, hparams), sharding)
     tables = None if steps.streaming else jax.device_put(program.source.arrays, table_sharding)
     one = steps._replace(members=None) if in_turn else steps
-    compiled = functools.cache(lambda count: one._replace(count=count).compiled())
+    compiled = functools.cache(lambda count: one._replace(length=count).compiled())
 
     def arrays_of(step: int, count: int) -> Any:
         if program.source.host_batches is None:

@@ -1,4 +1,4 @@
-"""The training loop: the only place of side effects."""
+"""The training loop: steps, checks, scores, rows and checkpoints, in one order."""
 
 import contextlib
 import dataclasses

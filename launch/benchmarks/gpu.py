@@ -23,7 +23,8 @@ from devae_jax.launch.benchmarks.measure import (
     table,
 )
 from devae_jax.program import plan as programs
-from devae_jax.training.engine import ACCELERATOR, engine
+from devae_jax.training.engine import engine
+from devae_jax.training.platform import ACCELERATOR
 
 STEPS = 300_000  # of a run in the paper
 RUNS = {1: 60, 3: 20}  # by K: 4 methods x 2 data sets x 10 seeds, one of the four with K = 3

@@ -5,7 +5,8 @@ import jax
 from devae_jax.launch.benchmarks import runs
 from devae_jax.launch.benchmarks.measure import Options, Row, interleave
 from devae_jax.program import plan as programs
-from devae_jax.training.engine import Form, engine
+from devae_jax.training.engine import engine
+from devae_jax.training.platform import Form
 
 
 def run(options: Options) -> list[Row]:

@@ -8,7 +8,8 @@ import pytest
 
 from devae_jax.objectives import METHODS
 from devae_jax.program import plan as programs
-from devae_jax.training.engine import ACCELERATOR, CPU, MODES, Steps, engine, mesh_of
+from devae_jax.training.engine import MODES, Steps, engine, mesh_of
+from devae_jax.training.platform import ACCELERATOR, CPU
 from tests.laws.registry import METHODS_AND_LAYERS, config_of
 
 SETTINGS = [(mode, count) for mode in MODES for count in (1, 2, 4, 8)][1:]

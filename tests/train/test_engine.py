@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from devae_jax.program import plan as programs
-from devae_jax.training.engine import ACCELERATOR, CPU, Steps, engine, mesh_of, part
+from devae_jax.training.engine import Steps, engine, mesh_of
+from devae_jax.training.platform import ACCELERATOR, CPU
 from devae_jax.training.step import Layout
+from devae_jax.training.trees import part
 from tests.laws.registry import config_of
 
 METHODS = ("devae", "factor_vae", "dynamic_vae")

@@ -1,0 +1,31 @@
+"""What is fast on a platform: how a program is made for its devices."""
+
+from typing import Any, NamedTuple
+
+import jax
+
+
+class Form(NamedTuple):
+    """How a program is made for a platform.
+
+    scan: steps are a loop inside the program, else single calls
+    together: the members of a population are one program, else they take turns
+    """
+
+    scan: bool
+    together: bool
+
+
+# XLA:CPU runs convolutions in a loop body many times slower than single calls, and the batched
+# convolutions of many members slower than one after another.
+CPU, ACCELERATOR = Form(scan=False, together=False), Form(scan=True, together=True)
+
+
+def form_of(device: jax.Device) -> Form:
+    """What is fast on a device's platform."""
+    return CPU if device.platform == "cpu" else ACCELERATOR
+
+
+def quickly(device: jax.Device) -> dict[str, Any] | None:
+    """Compiler options for what runs once: XLA:CPU takes longer to optimise it than to run it."""
+    return {"xla_backend_optimization_level": 0} if device.platform == "cpu" else None
