@@ -4,7 +4,7 @@ Each returns a dict in which the metric's own name holds the score; matrices are
 [latent, factor], information is in nats. The caller asks for `protocol="dlib"`, the numbers
 that papers print, or "exact", which corrects known faults and means codes of the whole factor
 grid. A result's `protocol` says what it holds: metrics that disentanglement_lib does not have
-say so.
+say what they are, and "custom" is said of options other than the published ones.
 """
 
 from devae_jax.metrics.active_units import active_units
