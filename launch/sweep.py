@@ -29,9 +29,10 @@ def main() -> int:
     common.enable_compilation_cache()
 
     from devae_jax.program import sweep
-    from devae_jax.runs import results, training
+    from devae_jax.runs import results
     from devae_jax.runs.folder import Folder
     from devae_jax.runs.run import load_members
+    from devae_jax.runs.train import train_members
     from devae_jax.training.loop import NonFiniteError
 
     config = copy.deepcopy(_CONFIG.value)  # keys that share a number go on sharing it
@@ -56,9 +57,7 @@ def main() -> int:
                 results.score_members(load_members(folder.path, trust=True), progress=False)
             continue
         try:
-            runs = training.train_members(
-                group.config, group.members, folder.path, overwrite=overwrite
-            )
+            runs = train_members(group.config, group.members, folder.path, overwrite=overwrite)
         except NonFiniteError as error:
             print(f"error: {error}", file=sys.stderr)
             code = common.EXIT_NON_FINITE

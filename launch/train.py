@@ -51,11 +51,12 @@ def main() -> int:
         jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
     from devae_jax.evaluation.rows import table
-    from devae_jax.runs import results, training
+    from devae_jax.runs import results
+    from devae_jax.runs.train import train
     from devae_jax.training.loop import NonFiniteError
 
     try:
-        run = training.train(
+        run = train(
             _CONFIG.value, _WORKDIR.value, overwrite=_OVERWRITE.value, profile=_PROFILE.value
         )
     except NonFiniteError as error:

@@ -27,7 +27,8 @@ CHUNK = 2048  # images rendered at a time
 MODULES = {"dsprites_regen": dsprites_regen, "shapes3d_like": shapes3d_like}
 
 
-class Rendered(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[misc,call-arg]
+# The base class is made lazily, so that its arguments are not known to a type checker.
+class Rendered(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[misc,call-arg]  # see above
     """A tfds builder of "dsprites_regen" or "shapes3d_like", or of a subset.
 
     Examples hold image, label_<factor> and value_<factor>, one for every point of the
