@@ -33,6 +33,11 @@ def cache_dir(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Workers of `-n auto`, which pytest-xdist ignores under --pdb; each compiles for itself."""
+    return min(4, len(os.sched_getaffinity(0)))
+
+
 def pytest_unconfigure(config):
     if not hasattr(config, "workerinput"):  # the process that started the workers
         shutil.rmtree(COMPILED, ignore_errors=True)

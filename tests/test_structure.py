@@ -117,7 +117,9 @@ PROMISES = {
     "rng.py": test_keys_are_made_in_one_place,
     "training/checkpoint.py": test_imports,
 }
-CLAIMS = re.compile(r"\b(the only|no other (module|file|part)|nothing else|nobody else|the one place)\b", re.I)
+CLAIMS = re.compile(
+    r"\b(the only|no other (module|file|part)|nothing else|nobody else|the one place)\b", re.I
+)
 
 
 def test_promises_of_docstrings_are_tested():

@@ -33,7 +33,7 @@ class Writer:
         self._members = members
         kept = [row for row in read_rows(rows) if row["step"] <= step]
         write_text(rows, "".join(json.dumps(row) + "\n" for row in kept))
-        self._file = Path(rows).open("a")
+        self._file = Path(rows).open("a")  # noqa: SIM115  # for as long as the run lasts
         self._events = None
         if events is not None:
             from tensorboardX import SummaryWriter
