@@ -3,14 +3,9 @@
 Prints a table and writes W/scores.json; model and data are rebuilt from the checkpoint alone.
 """
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from absl import flags
 
-from launch import common
+from devae_jax.launch import common
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _STEP = flags.DEFINE_integer("step", None, "Which checkpoint; default the newest.")
@@ -43,5 +38,9 @@ def main() -> None:
     print(table(rows))
 
 
-if __name__ == "__main__":
+def console() -> None:
     common.run(main)
+
+
+if __name__ == "__main__":
+    console()

@@ -7,14 +7,9 @@ The packed table goes to devae_jax in the user's cache, or to --data_dir. Needs 
 Exit code 2 says in one line what is wrong with the file.
 """
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from absl import flags
 
-from launch import common
+from devae_jax.launch import common
 
 _FROM = flags.DEFINE_string("from", None, "An HDF5 or npz file of the real data set.")
 _TFDS = flags.DEFINE_enum("tfds", None, ["dsprites", "shapes3d"], "Take it from tfds.")
@@ -41,5 +36,9 @@ def main() -> None:
     print(f"{found.name}: {dataset.size:,} images ({sizes}) in {path}")
 
 
-if __name__ == "__main__":
+def console() -> None:
     common.run(main)
+
+
+if __name__ == "__main__":
+    console()

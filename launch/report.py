@@ -4,14 +4,11 @@ Reads every scores.json below, groups runs by method, prints mean ± standard de
 """
 
 import glob
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags
 
-from launch import common
+from devae_jax.launch import common
 
 COLUMNS = ("mig", "reconstruction_sampled", "kl")
 
@@ -43,5 +40,9 @@ def main() -> None:
     print(tables.markdown(tables.by_method(rows, metrics, _LAYER.value, exact)))
 
 
-if __name__ == "__main__":
+def console() -> None:
     common.run(main)
+
+
+if __name__ == "__main__":
+    console()

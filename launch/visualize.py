@@ -4,14 +4,9 @@ Samples, reconstructions and traversals of every latent layer (PNG and GIF), mut
 information, training curves, information diffusion and one page, figures/report.html.
 """
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from absl import flags
 
-from launch import common
+from devae_jax.launch import common
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _STEP = flags.DEFINE_integer("step", None, "Which checkpoint; default the newest.")
@@ -29,5 +24,9 @@ def main() -> None:
         print(f"{name:32} {path}")
 
 
-if __name__ == "__main__":
+def console() -> None:
     common.run(main)
+
+
+if __name__ == "__main__":
+    console()
