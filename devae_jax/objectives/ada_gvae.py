@@ -81,7 +81,7 @@ def ada_gvae(
     aggregate = lookup(AGGREGATIONS, aggregation, "objective.aggregation")
 
     def couple(posterior: Posterior) -> tuple[Posterior, Metrics]:
-        same = shared(jax.lax.stop_gradient(posterior))
+        same = shared(posterior)  # a comparison: no gradient passes
         coupled = jax.tree.map(
             lambda one, alone: jnp.where(same[:, None], one, alone), aggregate(posterior), posterior
         )

@@ -19,21 +19,21 @@ from devae_jax.types import Array, Context, Latents, Scalar, Term
 _MAX_ELEMENTS = 2**22  # of the [rows, B, D] log densities held at once
 
 
-def plain_weights(batch_size: int, dataset_size: int) -> Array:
-    """log W = 0, [B, B]: constants left out, as in disentanglement_lib. Same gradients as "mws"."""
-    return jnp.zeros((batch_size, batch_size))
+def plain_weights(rows: Array, batch_size: int, dataset_size: int) -> Array:
+    """log W = 0, [R, B]: constants left out, as in disentanglement_lib. Same gradients as "mws"."""
+    return jnp.zeros((len(rows), batch_size))
 
 
-def mws_weights(batch_size: int, dataset_size: int) -> Array:
-    """log W = -log(N B), [B, B]: minibatch-weighted sampling, Chen et al. 2018, Eq. 3.
+def mws_weights(rows: Array, batch_size: int, dataset_size: int) -> Array:
+    """log W = -log(N B), [R, B]: minibatch-weighted sampling, Chen et al. 2018, Eq. 3.
 
     TC is then that of `plain_weights` plus (D - 1) log(N B).
     """
-    return jnp.full((batch_size, batch_size), -jnp.log(1.0 * batch_size * dataset_size))
+    return jnp.full((len(rows), batch_size), -jnp.log(1.0 * batch_size * dataset_size))
 
 
-def mss_weights(batch_size: int, dataset_size: int) -> Array:
-    """log W of minibatch-stratified sampling, [B, B]: Chen et al. 2018, Appendix C.2.
+def mss_weights(rows: Array, batch_size: int, dataset_size: int) -> Array:
+    """log W of minibatch-stratified sampling, [R, B]: Chen et al. 2018, Appendix C.2.
 
     With M = B - 1, row i weighs its own image 1/N, one other image (N - M) / (N M), and
     the remaining M - 1 images 1/M; rows sum to one. The authors' code steps through the
@@ -42,12 +42,13 @@ def mss_weights(batch_size: int, dataset_size: int) -> Array:
     """
     others = max(batch_size - 1, 1)
     rest = jnp.maximum(dataset_size - others, 0.0) / (dataset_size * 1.0 * others)
-    same_image = jnp.eye(batch_size, dtype=bool)
-    next_image = jnp.roll(same_image, 1, axis=1)  # row i, column i + 1
+    row, column = rows[:, None], jnp.arange(batch_size)[None]
+    same_image, next_image = column == row, column == (row + 1) % batch_size
     log = jnp.where(next_image, jnp.log(rest), -jnp.log(1.0 * others))
     return jnp.where(same_image, -jnp.log(1.0 * dataset_size), log)
 
 
+# name: (rows [R], B, N) -> log W [R, B], the weights of all images of the batch in those rows
 ESTIMATORS = {"mws": mws_weights, "mss": mss_weights, "plain": plain_weights}
 
 
@@ -103,8 +104,9 @@ def total_correlation(
     log_weights_of = lookup(ESTIMATORS, estimator, "estimator")
 
     def value(latents: Latents, step: Array):
-        log_weights = log_weights_of(latents.z.shape[1], context.dataset_size)
-        log_weights = local(log_weights, context.axis_name, axis=0)
+        batch_size = latents.z.shape[1]
+        rows = local(jnp.arange(batch_size), context.axis_name, axis=0)
+        log_weights = log_weights_of(rows, batch_size, context.dataset_size)
         z, posterior = local(latents.z, context.axis_name, axis=1), latents.posterior
         tc = jnp.stack(
             [

@@ -11,9 +11,9 @@ import pytest
 from devae_jax.models import staged
 from devae_jax.objectives import kl
 from devae_jax.objectives.elbo import elbo
-from devae_jax.train import optim
-from devae_jax.train import step as training
-from devae_jax.train.checkpoint import Checkpoints
+from devae_jax.training import optim
+from devae_jax.training import step as training
+from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.types import Context, Source
 
 STAGE = 3

@@ -8,10 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from devae_jax.models.discriminator import discriminator
 from devae_jax.objectives import gaussian
 from devae_jax.objectives.adversarial import density_ratio
-from devae_jax.types import Latents, Posterior
+from devae_jax.types import Context, Latents, Posterior
 
 
 def make_latents(z):
@@ -19,13 +18,14 @@ def make_latents(z):
     return Latents(posterior=posterior, z=z, kl=gaussian.kl(posterior).mean(axis=1))
 
 
-def term(gamma=1.0, **options):
-    return density_ratio(discriminator=discriminator, width=16, depth=2, gamma=gamma, **options)
+def term(gamma=1.0, *, num_layers=1, axis_name=None, width=16, **options):
+    context = Context((8, 8, 1), latent_dim=2, num_layers=num_layers, axis_name=axis_name)
+    return density_ratio(context, width=width, depth=2, gamma=gamma, **options)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def start(num_layers=1):
-    return term().init(jax.random.key(1), 2, num_layers)[0]
+    return term(num_layers=num_layers).init(jax.random.key(1))[0]
 
 
 def correlated(key, batch, rho):
@@ -78,8 +78,8 @@ def test_layers_have_their_own_discriminators():
 
 def test_trained_discriminator_finds_the_tc_of_a_gaussian():
     rho, true = 0.9, -0.5 * np.log(1 - 0.9**2)
-    one, adam = density_ratio(discriminator=discriminator, width=64, depth=2), optax.adam(3e-3)
-    params, _ = jax.jit(lambda: one.init(jax.random.key(0), 2, 1))()
+    one, adam = term(width=64), optax.adam(3e-3)
+    params, _ = jax.jit(one.init)(jax.random.key(0))
 
     def step(state, key):
         params, opt_state = state
@@ -98,3 +98,13 @@ def test_trained_discriminator_finds_the_tc_of_a_gaussian():
     _, metrics = jax.jit(lambda s: jax.lax.scan(step, s, keys))((params, adam.init(params)))
     np.testing.assert_allclose(metrics["tc"][-100:].mean(), true, atol=0.1)
     assert metrics["loss"][-100:].mean() < np.log(2) - 0.1
+
+
+def test_a_second_batch_needs_an_even_number_of_images():
+    one = term(second_batch=True)
+    z = jax.ShapeDtypeStruct((1, 7, 2), jnp.float32)
+    message = "got a batch of 7 images, expected an even number for second_batch=True"
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(
+            lambda z: one.apply(start(), {}, make_latents(z), jax.random.key(0), 0)[0], z
+        )

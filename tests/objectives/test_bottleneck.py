@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from devae_jax.objectives import control, kl
-from devae_jax.types import Latents, Posterior
+from devae_jax.types import Context, Latents, Posterior
 
 
 def observe(divergence):
@@ -16,9 +16,13 @@ def observe(divergence):
     return Latents(posterior=Posterior(mean=empty, logvar=empty), z=empty, kl=divergence)
 
 
+def context(num_layers=1):
+    return Context((8, 8, 1), latent_dim=2, num_layers=num_layers)
+
+
 def value_and_grad(term, divergence, step=0, carry=None):
     """Value [K], gradient [K, D] of the sum, and (carry, metrics)."""
-    carry = term.init(None, len(divergence[0]), len(divergence))[1] if carry is None else carry
+    carry = term.init(None)[1] if carry is None else carry
 
     def total(divergence):
         value, aux = term.apply({}, carry, observe(divergence), None, jnp.int32(step))
@@ -30,14 +34,15 @@ def value_and_grad(term, divergence, step=0, carry=None):
 
 def test_pressures_weigh_their_own_layer():
     value, grad, _ = value_and_grad(
-        kl.pressure(betas=jnp.asarray([1.0, 10.0, 40.0])), [[1.0, 2.0], [0.5, 0.0], [0.1, 0.1]]
+        kl.pressure(context(3), betas=jnp.asarray([1.0, 10.0, 40.0])),
+        [[1.0, 2.0], [0.5, 0.0], [0.1, 0.1]],
     )
     np.testing.assert_allclose(value, [3.0, 5.0, 8.0], rtol=1e-6)
     np.testing.assert_allclose(grad, [[1, 1], [10, 10], [40, 40]], rtol=1e-6)
 
 
 def test_capacity_has_its_kink_at_the_capacity():
-    term = kl.capacity(capacities=jnp.asarray([4.0, 2.0, 1.0]), gamma=100.0)
+    term = kl.capacity(context(3), capacities=jnp.asarray([4.0, 2.0, 1.0]), gamma=100.0)
     value, grad, (_, metrics) = value_and_grad(term, [[3.0, 0.5], [1.0, 1.0], [1.0, 1.0]])
     np.testing.assert_allclose(value, [50.0, 0.0, 100.0])
     np.testing.assert_allclose(grad[0], -100.0)
@@ -47,7 +52,7 @@ def test_capacity_has_its_kink_at_the_capacity():
 
 def test_capacities_are_annealed_layer_by_layer():
     term = kl.capacity(
-        capacities=jnp.asarray([10.0, 5.0]), gamma=1.0, start=1.0, anneal_steps=100.0
+        context(2), capacities=jnp.asarray([10.0, 5.0]), gamma=1.0, start=1.0, anneal_steps=100.0
     )
     for step, expected in ((0, [1, 1]), (50, [5.5, 3]), (100, [10, 5]), (999, [10, 5])):
         _, _, (_, metrics) = value_and_grad(term, [[0.0], [0.0]], step)
@@ -56,14 +61,14 @@ def test_capacities_are_annealed_layer_by_layer():
 
 def test_deft_takes_a_list_of_any_length_and_one_layer():
     value, _, _ = value_and_grad(
-        kl.deft_pressure(betas=jnp.asarray([9.0, 3.0]), stage_steps=10.0), [[2.0]], 10
+        kl.deft_pressure(context(), betas=jnp.asarray([9.0, 3.0]), stage_steps=10.0), [[2.0]], 10
     )
     np.testing.assert_allclose(value, [6.0])
 
 
 @pytest.mark.parametrize("factory", [control.control_vae, control.dynamic_vae])
 def test_beta_is_a_constant_for_the_gradient(factory):
-    _, grad, (_, metrics) = value_and_grad(factory(), [[30.0, 5.0], [1.0, 0.0]])
+    _, grad, (_, metrics) = value_and_grad(factory(context(2)), [[30.0, 5.0], [1.0, 0.0]])
     np.testing.assert_allclose(grad, jnp.repeat(metrics["beta"][:, None], 2, axis=1), rtol=1e-6)
 
 
@@ -80,7 +85,7 @@ def test_beta_is_a_constant_for_the_gradient(factory):
     ],
 )
 def test_controllers_stay_finite(factory, hyper, divergence):
-    term = factory(**hyper)
+    term = factory(context(), **hyper)
     carry = None
     for step in range(3):
         value, grad, (carry, metrics) = value_and_grad(term, [[divergence]], step, carry)
@@ -99,7 +104,7 @@ def test_controllers_stay_finite(factory, hyper, divergence):
 )
 def test_controllers_reach_their_target(factory, hyper):
     """On a plant whose KL falls with beta, KL = 40 / beta, the only rest is the target."""
-    term = factory(target=8.0, **hyper)
+    term = factory(context(), target=8.0, **hyper)
 
     def plant(state, t):
         carry, divergence = state
@@ -111,17 +116,19 @@ def test_controllers_reach_their_target(factory, hyper):
         _, (carry, metrics) = term.apply({}, carry, latents, None, t)
         return (carry, 0.9 * divergence + 4.0 / metrics["beta"]), divergence
 
-    start = (term.init(None, 1, 1)[1], jnp.asarray([20.0]))
+    start = (term.init(None)[1], jnp.asarray([20.0]))
     (_, divergence), _ = jax.lax.scan(plant, start, jnp.arange(20_000))
     np.testing.assert_allclose(divergence, 8.0, rtol=1e-2)
 
 
 def test_controllers_of_layers_have_their_own_state():
-    _, _, (carry, metrics) = value_and_grad(control.control_vae(target=5.0), [[20.0], [0.0]])
+    _, _, (carry, metrics) = value_and_grad(
+        control.control_vae(context(2), target=5.0), [[20.0], [0.0]]
+    )
     assert metrics["beta"][0] > metrics["beta"][1]
     assert carry["integral"].shape == (2,)
 
 
 def test_unknown_proportional_part():
     with pytest.raises(ValueError, match="sigmoid"):
-        control.dynamic_vae(proportional="sigmod")
+        control.dynamic_vae(context(), proportional="sigmod")

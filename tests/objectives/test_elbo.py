@@ -5,34 +5,36 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from devae_jax.models.gan import gan
+from devae_jax.objectives import likelihood
 from devae_jax.objectives.elbo import elbo, layer_weights
-from devae_jax.types import Model, Posterior
+from devae_jax.types import Context, Model, Posterior
 
-IMAGES = jnp.zeros((2, 4, 4, 1))
+CONTEXT = Context((4, 4, 1), latent_dim=3)
+BATCH = {"image": jnp.zeros((2, 4, 4, 1))}
 
 
 def flat_model(num_layers):
     """Posterior N(0, 1) in every layer, logits zero."""
     zeros = jnp.zeros((num_layers, 2, 3))
     return Model(
-        init=lambda key, images: ({"unused": jnp.zeros(())}, {}),
+        init=lambda key: ({"unused": jnp.zeros(())}, {}),
         encode=lambda params, carry, images, **_: (Posterior(mean=zeros, logvar=zeros), carry),
-        decode=lambda params, z, layer: jnp.zeros((len(z), 4, 4, 1)) + params["unused"],
+        logits=lambda params, z, layer: jnp.zeros((len(z), 4, 4, 1)) + params["unused"],
     )
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_layers_are_drawn_in_proportion_to_their_weights(scale):
-    likelihood = lambda logits, images: jnp.ones(len(logits))  # noqa: E731
     objective = elbo(
-        flat_model(3), {}, likelihood, latent_dim=3, num_layers=3, layers="sampled", scale=scale
+        CONTEXT._replace(num_layers=3), flat_model(3), {}, layers="sampled", scale=scale
     )
-    params, carry = objective.init(jax.random.key(0), IMAGES)
+    params, carry = objective.init(jax.random.key(0))
 
     @jax.jit
     @jax.vmap
     def drawn(key):
-        _, (_, metrics) = objective.loss(params, carry, IMAGES, key, 0)
+        _, (_, metrics) = objective.loss(params, carry, BATCH, key, 0)
         return ~jnp.isnan(metrics["reconstruction"])
 
     number = 4_000
@@ -41,3 +43,22 @@ def test_layers_are_drawn_in_proportion_to_their_weights(scale):
     expected = layer_weights(scale, 3) / layer_weights(scale, 3).sum()
     deviation = np.sqrt(expected * (1 - expected) / number)
     assert (np.abs(counts.mean(0) - expected) < 4 * deviation).all()
+
+
+def test_evaluation_reports_the_error_that_was_minimised():
+    objective = elbo(CONTEXT, flat_model(1), {}, likelihood="squared_error")
+    assert objective.error is likelihood.squared_error
+    assert objective.needs == ("image",)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"likelihood": "bernouli"}, "objective.likelihood='bernouli', expected .*'bernoulli'"),
+        ({"layers": "some"}, "objective.layers='some', expected one of sum, sampled"),
+        ({"model": gan(Context((8, 8, 1), 3))}, "got a Gan as the model, expected a Model"),
+    ],
+)
+def test_says_what_it_cannot_build(change, message):
+    with pytest.raises(ValueError, match=message):
+        elbo(CONTEXT, **({"model": flat_model(1), "terms": {}} | change))

@@ -7,27 +7,34 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.sharding import PartitionSpec
 
 from devae_jax import data, rng
 from devae_jax.data import factors, ondevice
+from devae_jax.models import vae
 from devae_jax.models.gan import gan
+from devae_jax.objectives import kl, likelihood
 from devae_jax.objectives.infogan import VARIANTS, infogan
-from devae_jax.types import Posterior
+from devae_jax.types import Context, Posterior
+from tests.objectives import devices
 
-MODEL = gan(image_shape=(8, 8, 1), latent_dim=3, noise_dim=2, width=4)
+CONTEXT = Context((8, 8, 1), latent_dim=3)
+MODEL = gan(CONTEXT, noise_dim=2, width=4)
+
+
+def game(model=MODEL, terms=None, axis_name=None, **options):
+    return infogan(CONTEXT._replace(axis_name=axis_name), model, terms or {}, **options)
 
 
 @pytest.fixture(scope="module")
 def start():
     images = jax.random.uniform(jax.random.key(1), (8, 8, 8, 1))
-    return jax.jit(MODEL.init)(jax.random.key(0), images)[0], images
+    return jax.jit(MODEL.init)(jax.random.key(0))[0], images
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def compiled(variant, hyper, params, images):
-    loss = infogan(MODEL, variant=variant, **hyper).loss
-    return jax.grad(loss, has_aux=True)(params, {}, images, jax.random.key(2), 0)
+    loss = game(variant=variant, **hyper).loss
+    return jax.grad(loss, has_aux=True)(params, {}, {"image": images}, jax.random.key(2), 0)
 
 
 def grads_of(start, variant="wasserstein_gp", gradient_penalty=10.0, information=1.0):
@@ -76,24 +83,25 @@ def test_penalty_of_a_linear_critic(start, variant, slope):
     )
     w = jax.random.normal(jax.random.key(3), (8, 8, 1))
     params = {"generator": start[0]["generator"], "critic": w}
-    loss = jax.jit(infogan(linear, variant=variant).loss)
-    _, (_, metrics) = loss(params, {}, images, jax.random.key(2), 0)
+    loss = jax.jit(game(linear, variant=variant).loss)
+    _, (_, metrics) = loss(params, {}, {"image": images}, jax.random.key(2), 0)
     expected = (np.linalg.norm(w) - slope) ** 2
     np.testing.assert_allclose(metrics["gradient_penalty"], expected, rtol=1e-5)
 
 
 def test_it_evaluates_like_a_model_of_one_layer(start):
     params, images = start
-    objective = infogan(MODEL)
+    objective = game(likelihood="squared_error")
+    assert objective.error is likelihood.squared_error
     posterior = objective.encode(params, {}, images, 0)
     assert posterior.mean.shape == posterior.logvar.shape == (1, 8, 3)
-    logits = objective.decode(params, posterior.mean[0], jnp.zeros(8, jnp.int32))
+    logits = objective.logits(params, posterior.mean[0], jnp.zeros(8, jnp.int32))
     assert logits.shape == images.shape
 
 
 def test_the_generator_moves_every_nth_step(start):
     params, _ = start
-    trainable = infogan(MODEL, critic_steps=jnp.float32(3)).trainable
+    trainable = game(critic_steps=jnp.float32(3)).trainable
     turns = [float(trainable(params, jnp.int32(t))["generator"]) for t in range(7)]
     assert turns == [0, 0, 1, 0, 0, 1, 0]
     assert trainable(params, jnp.int32(0))["critic"] == 1
@@ -101,22 +109,13 @@ def test_the_generator_moves_every_nth_step(start):
 
 def test_results_do_not_depend_on_the_device_count(start):
     params, images = start
-    key = jax.random.key(2)
 
-    def grads(images):
-        loss = infogan(MODEL, axis_name="data").loss
-        grads, (_, metrics) = jax.grad(loss, has_aux=True)(params, {}, images, key, 0)
-        return jax.lax.pmean((grads, ({}, metrics)), "data")
+    def grads(params, batch):
+        loss = game(axis_name=devices.AXIS).loss
+        return jax.grad(loss, has_aux=True)(params, {}, batch, jax.random.key(2), 0)
 
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    split = jax.shard_map(
-        grads,
-        mesh=mesh,
-        in_specs=PartitionSpec("data"),
-        out_specs=PartitionSpec(),
-        check_vma=False,
-    )
-    whole, parts = compiled("wasserstein_gp", {}, params, images), jax.jit(split)(images)
+    whole = compiled("wasserstein_gp", {}, params, images)
+    parts = devices.split(grads, 4)(params, {"image": images})
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
@@ -125,13 +124,23 @@ def test_results_do_not_depend_on_the_device_count(start):
     "bad", [{"image_shape": (20, 20, 1)}, {"num_layers": 2}, {"noise_dim": 0}, {"latent_dim": 0}]
 )
 def test_bad_sizes(bad):
+    options = {"noise_dim": bad.pop("noise_dim", 2)}
     with pytest.raises(ValueError, match="expected"):
-        gan(**({"image_shape": (8, 8, 1), "latent_dim": 3} | bad))
+        gan(CONTEXT._replace(**bad), **options)
 
 
-def test_unknown_variant():
-    with pytest.raises(ValueError, match="minimax"):
-        infogan(MODEL, variant="minmax")
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"variant": "minmax"}, "objective.variant='minmax', expected .*'minimax'"),
+        ({"likelihood": "gauss"}, "objective.likelihood='gauss', expected .*'gaussian'"),
+        ({"model": vae(CONTEXT, encoder="mlp", decoder="mlp")}, "got a Model .* expected a Gan"),
+        ({"terms": {"kl": kl.pressure(CONTEXT, betas=1.0)}}, "objective.terms kl, .* no terms"),
+    ],
+)
+def test_says_what_it_cannot_build(change, message):
+    with pytest.raises(ValueError, match=message):
+        game(**change)
 
 
 @pytest.mark.slow
@@ -139,26 +148,25 @@ def test_unknown_variant():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_it_draws_sprites_that_its_codes_move(variant, seed, cache_dir):
     """About a minute each: squares of any size and place, 32 x 32 pixels."""
-    dataset = data.load(
-        "dsprites_regen",
-        data_dir=cache_dir,
-        factors={"shape": (0,), "orientation": (0,)},
-        image_size=32,
-        progress=False,
-    )
+    squares = {"shape": (0,), "orientation": (0,)}
+    request = data.Request(data_dir=cache_dir, factors=squares, image_size=32, progress=False)
+    dataset = data.load("dsprites_regen", request)
     source = ondevice.source(dataset, 32)
-    model = gan(image_shape=dataset.image_shape, latent_dim=3, noise_dim=3, width=8)
+    context = Context(dataset.image_shape, latent_dim=3)
+    model = gan(context, noise_dim=3, width=8)
     weight = 10.0 if variant == "wasserstein_gp" else 1.0
-    objective = infogan(model, variant=variant, information=0.5, gradient_penalty=weight)
+    objective = infogan(
+        context, model, {}, variant=variant, information=0.5, gradient_penalty=weight
+    )
     adam = optax.adam(2e-3, b1=0.0, b2=0.9)
     key = rng.seed(seed)
-    params, _ = objective.init(rng.stream(key, "init"), jnp.zeros((1, *dataset.image_shape)))
+    params, _ = objective.init(rng.stream(key, "init"))
 
     @jax.jit
     def step(params, state, arrays, t):
-        images = source.take(arrays, rng.stream(key, "data"), t)
+        batch = source.take(arrays, rng.stream(key, "data"), t)
         grads, (_, metrics) = jax.grad(objective.loss, has_aux=True)(
-            params, {}, images, rng.stream(key, "loss", t), t
+            params, {}, batch, rng.stream(key, "loss", t), t
         )
         updates, state = adam.update(grads, state)
         return optax.apply_updates(params, updates), state, metrics
@@ -172,10 +180,10 @@ def test_it_draws_sprites_that_its_codes_move(variant, seed, cache_dir):
     everything = factors.from_index(dataset.grid, jnp.arange(factors.num_images(dataset.grid)))
     real = np.asarray(dataset.observe(dataset.arrays, everything)).reshape(len(everything), -1)
     codes = jax.random.normal(rng.stream(key, "codes"), (256, 3))
-    fake = np.asarray(jax.nn.sigmoid(objective.decode(params, codes, None))).reshape(256, -1)
+    fake = np.asarray(jax.nn.sigmoid(objective.logits(params, codes, None))).reshape(256, -1)
     squared = (fake**2).sum(1)[:, None] + (real**2).sum(1)[None] - 2 * fake @ real.T
     assert squared.min(axis=1).mean() < 0.5 * (real**2).sum(1).mean()
     for code in range(3):
-        moved = objective.decode(params, codes.at[:, code].add(0.5), None)
+        moved = objective.logits(params, codes.at[:, code].add(0.5), None)
         change = np.abs(np.asarray(jax.nn.sigmoid(moved)).reshape(256, -1) - fake).sum(axis=1)
         assert change.mean() > 5.0  # pixels

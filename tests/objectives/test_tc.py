@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from devae_jax.objectives import adversarial, dip, gaussian, tc
-from devae_jax.types import Latents, Posterior
+from devae_jax.types import Context, Latents, Posterior
+
+CONTEXT = Context((8, 8, 1), latent_dim=4)
 
 RHO, TRUE = 0.8, -0.5 * np.log(1 - 0.8**2)
 
@@ -25,39 +27,44 @@ def correlated(batch, variance=0.3, seed=0):
 def test_tc_of_a_correlated_gaussian():
     """With each sample weighed as one of many images, the estimate is the truth."""
     batch = 2000
-    z, mean, logvar = correlated(batch, variance=0.15)
-    far = jnp.float32(1e9)
+    samples = correlated(batch, variance=0.15)
     for log_weights in (
         jnp.full((batch, batch), -jnp.log(1.0 * batch)),
-        tc.mss_weights(batch, far),
+        tc.mss_weights(jnp.arange(batch), batch, 10**9),
     ):
-        np.testing.assert_allclose(tc.estimate(z, mean, logvar, log_weights), TRUE, atol=0.05)
+        np.testing.assert_allclose(jax.jit(tc.estimate)(*samples, log_weights), TRUE, atol=0.05)
 
 
 def test_mws_exceeds_the_batch_estimate_by_the_published_constant():
     """Weights 1/(N B) instead of 1/B cost (D - 1) log N."""
     z, mean, logvar = correlated(64)
-    exact = tc.estimate(z, mean, logvar, jnp.full((64, 64), -jnp.log(64.0)))
-    mws = tc.estimate(z, mean, logvar, tc.mws_weights(64, jnp.float32(5000)))
+    estimate = jax.jit(tc.estimate)
+    exact = estimate(z, mean, logvar, jnp.full((64, 64), -jnp.log(64.0)))
+    mws = estimate(z, mean, logvar, tc.mws_weights(jnp.arange(64), 64, 5000))
     np.testing.assert_allclose(mws - exact, np.log(5000), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("batch", "dataset_size"), [(8, 1000.0), (8, 8.0), (2, 50.0), (1, 9.0)])
+@pytest.mark.parametrize(("batch", "dataset_size"), [(8, 1000), (8, 8), (2, 50), (1, 9)])
 def test_stratified_weights(batch, dataset_size):
-    """1/N for the own image; rows sum to one (more than one image)."""
-    weights = np.exp(tc.mss_weights(batch, jnp.float32(dataset_size)))
-    np.testing.assert_allclose(np.diag(weights), 1 / dataset_size, rtol=1e-6)
+    """1/N for a sample's image, (N - M) / (N M) for the next one, 1/M for the others, M = B - 1."""
+    others = max(batch - 1, 1)
+    expected = np.full((batch, batch), 1 / others)
+    for row in range(batch):
+        expected[row, (row + 1) % batch] = (dataset_size - others) / (dataset_size * others)
+        expected[row, row] = 1 / dataset_size
+    rows = jnp.arange(batch)
+    weights = np.exp(tc.mss_weights(rows, batch, dataset_size))
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
     if batch > 1:
         np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=1e-6)
-    if batch > 2:
-        others = weights[~np.eye(batch, dtype=bool)]
-        assert np.isclose(others, 1 / (batch - 1)).sum() >= batch * (batch - 2)
+    few = np.exp(tc.mss_weights(rows[batch // 2 :], batch, dataset_size))
+    np.testing.assert_array_equal(few, weights[batch // 2 :])
 
 
 @pytest.mark.parametrize("limit", [1, 3 * 16 * 2, 2**22])
 def test_blocks_of_rows_change_nothing(limit, monkeypatch):
     z, mean, logvar = correlated(16)
-    weights = tc.mss_weights(16, jnp.float32(100))
+    weights = tc.mss_weights(jnp.arange(16), 16, 100)
     grad = jax.value_and_grad(tc.estimate, argnums=(0, 1, 2))
     value, grads = jax.jit(grad)(z, mean, logvar, weights)
     monkeypatch.setattr(tc, "_MAX_ELEMENTS", limit)
@@ -77,7 +84,7 @@ def test_memory_stays_bounded_for_thousands_of_latents():
 
 def test_unknown_estimator():
     with pytest.raises(ValueError, match="mss"):
-        tc.total_correlation(dataset_size=10, estimator="ms")
+        tc.total_correlation(CONTEXT, estimator="ms")
 
 
 def make_latents(mean, logvar):
@@ -101,9 +108,9 @@ def test_dip_penalties_of_a_known_covariance():
         return od * off + d * ((diagonal - 1) ** 2).sum()
 
     latents = make_latents(mean, logvar)
-    value = dip.dip_i(lambda_od=2.0, lambda_d=3.0).apply({}, {}, latents, None, 0)[0]
+    value = dip.dip_i(CONTEXT, lambda_od=2.0, lambda_d=3.0).apply({}, {}, latents, None, 0)[0]
     np.testing.assert_allclose(value, [penalty(covariance, 2, 3)], rtol=1e-4)
-    value = dip.dip_ii(lambda_od=2.0, lambda_d=3.0).apply({}, {}, latents, None, 0)[0]
+    value = dip.dip_ii(CONTEXT, lambda_od=2.0, lambda_d=3.0).apply({}, {}, latents, None, 0)[0]
     second = covariance + np.diag(np.exp(logvar).mean(axis=0))
     np.testing.assert_allclose(value, [penalty(second, 2, 3)], rtol=1e-4)
 

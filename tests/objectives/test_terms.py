@@ -8,24 +8,28 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from devae_jax.hyper import hypers, split
-from devae_jax.models.discriminator import discriminator
 from devae_jax.objectives import TERMS, gaussian
-from devae_jax.types import Latents, Posterior
+from devae_jax.program.hyper import signature, split
+from devae_jax.types import Context, Latents, Posterior
 
-GIVEN = {  # what has no default or what `build` fills in, kept small
+GIVEN = {  # what has no default, and small networks
     "pressure": {"betas": 2.0},
     "deft_pressure": {"betas": [3.0, 2.0, 1.0], "stage_steps": 10.0},
-    "total_correlation": {"dataset_size": 1000},
-    "density_ratio": {"discriminator": discriminator, "width": 8, "depth": 2},
+    "density_ratio": {"width": 8, "depth": 2},
 }
 BATCH, DIM = 8, 4
 
 
-def given(name, num_layers):
-    """Arguments without a default; a capacity for each layer."""
+def options(name, num_layers):
+    """(static options, numbers) at their defaults, or small; a capacity for each layer."""
     capacities = {"capacities": [9.0 / (i + 1) for i in range(num_layers)]}
-    return capacities if name == "capacity" else GIVEN.get(name, {})
+    given = capacities if name == "capacity" else GIVEN.get(name, {})
+    return split(TERMS[name], given, name, num_layers=num_layers)
+
+
+def make(name, num_layers, static, numbers):
+    context = Context((8, 8, 1), DIM, num_layers, dataset_size=1000)
+    return TERMS[name](context, **static, **numbers)
 
 
 def make_latents(key, num_layers):
@@ -38,23 +42,14 @@ def make_latents(key, num_layers):
     return Latents(posterior=posterior, z=z, kl=gaussian.kl(posterior).mean(axis=1))
 
 
-def numbers(name, num_layers):
-    """The term's traced arguments at their defaults, as `build` makes them."""
-    own = given(name, num_layers)
-    provided = [k for k, v in own.items() if callable(v)]
-    plain = {k: v for k, v in own.items() if k not in provided}
-    return split(TERMS[name], plain, name, num_layers=num_layers, provided=provided)[1]
-
-
 @pytest.mark.parametrize("name", TERMS)
 def test_traced_once_with_constant_state(name, num_layers=3):
-    static = {k: v for k, v in given(name, 3).items() if k not in hypers(TERMS[name])}
-    hyper = numbers(name, num_layers)
+    static, numbers = options(name, num_layers)
     traces = []
 
-    def step(hyper, params, carry, latents, key, step):
+    def step(numbers, params, carry, latents, key, step):
         traces.append(1)
-        term = TERMS[name](**static, **hyper)
+        term = make(name, num_layers, static, numbers)
 
         def total(params, latents):
             value, (new, metrics) = term.apply(params, carry, latents, key, step)
@@ -64,14 +59,13 @@ def test_traced_once_with_constant_state(name, num_layers=3):
         return grads, *aux
 
     step = jax.jit(step)
-    init = jax.jit(lambda: TERMS[name](**static, **hyper).init(jax.random.key(0), DIM, num_layers))
-    params, carry = init()
+    params, carry = jax.jit(make(name, num_layers, static, numbers).init)(jax.random.key(0))
     first = jax.tree.map(lambda x: (x.shape, x.dtype), carry)
     keys = None
     for t in range(3):
         batch = make_latents(jax.random.key(t), num_layers)
         grads, value, carry, metrics = step(
-            hyper, params, carry, batch, jax.random.key(10 + t), jnp.int32(1000 * t)
+            numbers, params, carry, batch, jax.random.key(10 + t), jnp.int32(1000 * t)
         )
         assert value.shape == (num_layers,)
         assert value.dtype == jnp.float32
@@ -80,47 +74,45 @@ def test_traced_once_with_constant_state(name, num_layers=3):
         keys = metrics.keys()
         assert all(m.shape in ((), (num_layers,)) for m in metrics.values())
         assert all(np.isfinite(g).all() for g in jax.tree.leaves((grads, value)))
-        hyper = jax.tree.map(lambda x: (x * 1.5).astype(x.dtype), hyper)
+        numbers = jax.tree.map(lambda x: (x * 1.5).astype(x.dtype), numbers)
     assert len(traces) == 1
 
 
 @pytest.mark.parametrize("name", sorted(set(TERMS) - {"density_ratio"}))  # draws for all at once
 def test_layers_are_independent(name):
     """The value of layer 0 does not depend on the other layers."""
-    static = {k: v for k, v in given(name, 3).items() if k not in hypers(TERMS[name])}
     batch = make_latents(jax.random.key(0), 3)
 
     def value(num_layers):
-        term = TERMS[name](**static, **numbers(name, num_layers))
-        params, carry = term.init(jax.random.key(0), DIM, num_layers)
-        own = jax.tree.map(lambda x: x[:num_layers], batch)
-        return term.apply(params, carry, own, jax.random.key(1), jnp.int32(5))[0][0]
+        term = make(name, num_layers, *options(name, num_layers))
+        params, carry = term.init(jax.random.key(0))
+        layers = jax.tree.map(lambda x: x[:num_layers], batch)
+        return term.apply(params, carry, layers, jax.random.key(1), jnp.int32(5))[0][0]
 
     np.testing.assert_allclose(*jax.jit(lambda: (value(1), value(3)))(), rtol=1e-6)
 
 
-NUMBERS = [(name, number) for name in TERMS for number in hypers(TERMS[name])]
+NUMBERS = [(name, number) for name in TERMS for number in signature(TERMS[name]).hypers]
 
 
 @functools.cache
 def history(name):
-    """hyperparameters -> everything that a term says over 60 steps, schedules shortened."""
-    static = {k: v for k, v in given(name, 2).items() if k not in hypers(TERMS[name])}
+    """numbers -> everything that a term says over 60 steps, schedules shortened."""
+    static, _ = options(name, 2)
     batch = make_latents(jax.random.key(0), 2)
 
     @jax.jit
-    def run(hyper):
-        term = TERMS[name](**static, **hyper)
-        params, carry = term.init(jax.random.key(1), DIM, 2)
+    def run(numbers):
+        term = make(name, 2, static, numbers)
+        params, carry = term.init(jax.random.key(1))
 
         def step(carry, t):
-            loss = lambda z: term.apply(  # noqa: E731
-                params, carry, dataclasses.replace(batch, z=z), jax.random.key(2), t
-            )
-            (value, (carry, metrics)), gradient = (
-                loss(batch.z),
-                jax.grad(lambda z: loss(z)[0].sum())(batch.z),
-            )
+            def total(z):
+                latents = dataclasses.replace(batch, z=z)
+                value, aux = term.apply(params, carry, latents, jax.random.key(2), t)
+                return value.sum(), (value, aux)
+
+            gradient, (value, (carry, metrics)) = jax.grad(total, has_aux=True)(batch.z)
             return carry, (value, metrics, gradient)
 
         return jax.lax.scan(step, carry, jnp.arange(60))
@@ -131,16 +123,25 @@ def history(name):
 @pytest.mark.parametrize(("name", "number"), NUMBERS)
 def test_every_number_does_something(name, number):
     """One hyperparameter changed alone changes a value, a metric, a gradient or the state."""
-    hyper = numbers(name, 2)
+    _, numbers = options(name, 2)
     lengths = {"warmup_steps": 5.0, "interval_steps": 6.0, "ramp_steps": 3.0}
-    for key in hyper:
+    for key in numbers:
         if key.endswith("_steps"):
-            hyper[key] = np.float32(lengths.get(key, 30.0))
+            numbers[key] = np.float32(lengths.get(key, 30.0))
     reaches_bounds = {
         "control_vae": {"beta_max": np.float32(1.02), "target": np.float32(1.0)},
         "dynamic_vae": {"beta_start": np.float32(1.1), "target": np.float32(60.0)},
     }
-    hyper |= reaches_bounds.get(name, {})
-    other = hyper | {number: (hyper[number] * 1.3 + (hyper[number] == 0)).astype(np.float32)}
-    before, after = (jax.tree.leaves(history(name)(h)) for h in (hyper, other))
+    numbers |= reaches_bounds.get(name, {})
+    other = numbers | {number: (numbers[number] * 1.3 + (numbers[number] == 0)).astype(np.float32)}
+    before, after = (jax.tree.leaves(history(name)(n)) for n in (numbers, other))
     assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_roles_say_what_a_number_is():
+    """What is named a number of steps is a duration, what is named beta a pressure."""
+    for name, number in NUMBERS:
+        role = signature(TERMS[name]).hypers[number].role
+        assert (role == "duration") == number.endswith("_steps"), (name, number)
+        assert (role == "pressure") == number.startswith("beta"), (name, number)
+        assert (role == "capacity") == (number == "capacities"), (name, number)
