@@ -13,7 +13,7 @@ from devae_jax.viz.images import layer_names, reconstructions, samples
 from devae_jax.viz.report import Section, report
 from devae_jax.viz.rows import Row, series
 from devae_jax.viz.save import Picture, save
-from devae_jax.viz.scores import mutual_information, score_bars
+from devae_jax.viz.scores import bounded, mutual_information, score_bars
 from devae_jax.viz.traversals import Decode, latent_labels, traversal_frames, traversals
 
 BATCH, NUM_RECONSTRUCTED = 64, 10
@@ -102,7 +102,7 @@ def figures(
             history = history[:, 0]
         if history.ndim == 3 and history.shape[2] == len(factors):
             drawn["information_diffusion.png"] = information_diffusion(steps, history, factors)
-    if scores:
+    if any(map(bounded, scores)):
         drawn["scores.png"] = score_bars(scores, layer_labels=layer_labels)
     return drawn
 

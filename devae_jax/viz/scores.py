@@ -150,7 +150,13 @@ def score_bars(
         }
         legend.append(Line2D([], [], marker="$\\vdots$", label="floor: noise code", **mark))
         legend.append(Line2D([], [], marker="|", label="ceiling: perfect code", **mark))
-    figure.legend(handles=legend, loc="outside lower center", ncols=3 * len(exact))
+    figure.legend(
+        handles=legend,
+        loc="outside lower center",
+        ncols=3 * len(exact),
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
     return figure
 
 
