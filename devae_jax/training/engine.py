@@ -159,7 +159,7 @@ class Compiled(Protocol):
 
 
 class Pmapped:
-    """Steps under pmap, which takes and gives this process's part of every array."""
+    """Steps under pmap, which takes global arrays and gives this process's part of them."""
 
     def __init__(self, steps: Steps):
         function, devices = steps.function(), list(steps.mesh.devices.flat)
@@ -176,20 +176,18 @@ class Pmapped:
         self._index = np.zeros(here, np.int32)  # pmap wants an argument to map over
 
     def __call__(self, hparams: Any, state: Any, arrays: Any) -> tuple[TrainState, Metrics]:
-        if jax.process_count() == 1:
-            done = self._call(hparams, state, arrays, self._index)
-            return jax.device_put(done, NamedSharding(self._mesh, PartitionSpec()))
-        local = functools.partial(
-            multihost_utils.global_array_to_host_local_array,
-            global_mesh=self._mesh,
-            pspecs=PartitionSpec(),
-        )
-        arrays = arrays if self._streaming else local(arrays)
-        done = self._call(local(hparams), local(state), arrays, self._index)
-        return multihost_utils.host_local_array_to_global_array(done, self._mesh, PartitionSpec())
+        done = self._call(hparams, state, arrays, self._index)
+        everywhere = NamedSharding(self._mesh, PartitionSpec())
+        return jax.tree.map(functools.partial(_global, sharding=everywhere), done)
 
     def lower(self, hparams: Any, state: Any, arrays: Any) -> Any:
         return self._call.lower(hparams, state, arrays, self._index)
+
+
+def _global(leaf: Any, sharding: NamedSharding) -> Any:
+    """A replicated array of this process as one of all processes; nothing is copied."""
+    here = [shard.data for shard in leaf.addressable_shards]
+    return jax.make_array_from_single_device_arrays(leaf.shape, sharding, here)
 
 
 def _shapes(tree: Any, sharding: NamedSharding) -> Any:
