@@ -7,7 +7,14 @@ The loaders put such weights into the parameter trees of this library.
 import math
 import zlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+
+def floats(tree):
+    """Leaves as floats of the precision that is enabled, float64 under `jax.enable_x64`."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), tree)
 
 
 def uniform(key, shape, bound):

@@ -7,7 +7,7 @@ import pytest
 
 from devae_jax.objectives import control
 from devae_jax.types import Latents, Posterior
-from tests.reference import FIXTURE
+from tests.reference import CONTEXT, FIXTURE
 
 SEQUENCES = {
     "A": lambda t: 30 * np.exp(-t / 400) + 5 + 2 * np.sin(t / 50),
@@ -17,6 +17,7 @@ SEQUENCES = {
 CONTROLLERS = {
     "control_vae": (
         lambda h: control.control_vae(
+            CONTEXT,
             target=h["C"],
             start=h["init_C"],
             target_steps=h["total_steps"],
@@ -28,6 +29,7 @@ CONTROLLERS = {
     ),
     "dynamic_vae": (
         lambda h: control.dynamic_vae(
+            CONTEXT,
             target=h["C"],
             target_steps=h["total_steps"],
             interval_steps=h["K"],
@@ -74,7 +76,7 @@ def check(name, rtol):
             _, (carry, metrics) = term.apply({}, carry, observed, None, xs[1])
             return carry, jnp.stack(columns(metrics, carry))[:, 0]
 
-        return jax.lax.scan(step, term.init(None, 1, 1)[1], (sequence, jnp.asarray(t)))[1]
+        return jax.lax.scan(step, term.init(None)[1], (sequence, jnp.asarray(t)))[1]
 
     rows = jax.jit(jax.vmap(trajectory))(hyper, sequences)
     for ours, case in zip(rows, cases, strict=True):

@@ -9,6 +9,7 @@ from devae_jax.objectives import dip, gaussian, kl, likelihood
 from devae_jax.objectives import tc as total_correlation
 from tests import parity
 from tests.reference import (
+    CONTEXT,
     FIXTURE,
     PRECISIONS,
     at_steps,
@@ -30,21 +31,23 @@ def sum_values(*terms):
     return lambda leaves: sum(value_of(term)(leaves) for term in terms)
 
 
-REGULARIZERS = {
-    "beta_vae/beta1": lambda: value_of(kl.pressure(betas=1.0)),
-    "beta_tc_vae/beta6_alpha1": lambda: sum_values(
-        kl.pressure(betas=1.0),
-        total_correlation.total_correlation(weight=5.0, estimator="plain", dataset_size=1),
-    ),
-    "dip_vae_i/od10_factor10": lambda: sum_values(kl.pressure(betas=1.0), dip.dip_i()),
-    "dip_vae_ii_published/od10_factor1": lambda: sum_values(kl.pressure(betas=1.0), dip.dip_ii()),
+def plain_tc(context):
+    return total_correlation.total_correlation(context, weight=5.0, estimator="plain")
+
+
+PENALTIES = {  # beside a KL of weight one
+    "beta_vae/beta1": (),
+    "beta_tc_vae/beta6_alpha1": (plain_tc,),
+    "dip_vae_i/od10_factor10": (dip.dip_i,),
+    "dip_vae_ii_published/od10_factor1": (dip.dip_ii,),
 }
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
+@pytest.mark.parametrize("name", PENALTIES)
 def test_regularizers(name, precision):
     expected = FIXTURE["regularizers"][name]
-    value, grads = jax.jit(jax.value_and_grad(REGULARIZERS[name]()))(inputs())
+    terms = [kl.pressure(CONTEXT, betas=1.0), *(penalty(CONTEXT) for penalty in PENALTIES[name])]
+    value, grads = jax.jit(jax.value_and_grad(sum_values(*terms)))(inputs())
     np.testing.assert_allclose(value, expected["value"], rtol=precision[0])
     check_grads(grads, expected["grads"], precision[1])
 
@@ -76,7 +79,7 @@ def authors_mss_weights(batch_size, dataset_size):
 def test_minibatch_estimators(estimator, dataset_size, precision):
     """With the authors' own weights: MI, TC and the gradients of MI + 6 TC + DWKL."""
     if estimator == "mws":
-        log_weights = total_correlation.mws_weights(16, dataset_size)
+        log_weights = total_correlation.mws_weights(jnp.arange(16), 16, dataset_size)
         tolerance = precision
     else:
         log_weights = authors_mss_weights(16, dataset_size)
@@ -99,52 +102,53 @@ def test_minibatch_estimators(estimator, dataset_size, precision):
     check_grads(grads, expected["grad_penalty"], tolerance[1])
 
 
-def check_steps(term, rows, step):
+def check_steps(term, rows, step, rtol):
     """Values, and gradient norms where the rows have them, at the steps of the rows."""
     values, grads = at_steps(term, [step(row) for row in rows])
-    np.testing.assert_allclose(values, [row["value"] for row in rows], rtol=5e-6)
+    np.testing.assert_allclose(values, [row["value"] for row in rows], rtol=rtol)
     for name in ("z_mean", "z_logvar"):
         if f"grad_norm_{name}" in rows[0]:
             norms = np.linalg.norm(grads[name], axis=(1, 2))
-            np.testing.assert_allclose(norms, [row[f"grad_norm_{name}"] for row in rows], rtol=5e-6)
+            np.testing.assert_allclose(norms, [row[f"grad_norm_{name}"] for row in rows], rtol=rtol)
 
 
-def test_annealed_vae():
+def test_annealed_vae(precision):
     """The reference counts calls from 1: call i is this schedule at step i + 1."""
     (case,) = FIXTURE["annealed_vae"]
     term = kl.annealed(
-        c_max=case["c_max"], gamma=case["gamma"], anneal_steps=case["iteration_threshold"]
+        CONTEXT, c_max=case["c_max"], gamma=case["gamma"], anneal_steps=case["iteration_threshold"]
     )
-    check_steps(term, case["rows"], lambda row: row["call_index"] + 1)
+    check_steps(term, case["rows"], lambda row: row["call_index"] + 1, precision[0])
 
 
-def test_cascade():
+def test_cascade(precision):
     (case,) = FIXTURE["cascade_vae_c"]
     hyper = {name: case[name] for name in ("beta_min", "beta_max", "stage_steps")}
-    check_steps(kl.cascade(**hyper), case["rows"], lambda row: row["step"])
+    check_steps(kl.cascade(CONTEXT, **hyper), case["rows"], lambda row: row["step"], precision[0])
 
 
 @pytest.mark.parametrize("case", FIXTURE["exp_annealing"], ids=lambda case: case["total_steps"])
-def test_exponential_annealing(case):
+def test_exponential_annealing(case, precision):
     term = kl.exponential_annealing(
+        CONTEXT,
         beta=case["beta_h"],
         temperature=case["temp"],
         warmup_steps=case["warmup_steps"],
         anneal_steps=case["total_steps"],
     )
-    check_steps(term, case["rows"], lambda row: row["step"])
+    check_steps(term, case["rows"], lambda row: row["step"], precision[0])
 
 
 @pytest.mark.parametrize("case", FIXTURE["deft"], ids=lambda case: len(case["betas"]))
-def test_deft(case):
-    term = kl.deft_pressure(betas=case["betas"], stage_steps=case["stage_steps"])
-    check_steps(term, case["rows"], lambda row: row["step"])
+def test_deft(case, precision):
+    term = kl.deft_pressure(CONTEXT, betas=case["betas"], stage_steps=case["stage_steps"])
+    check_steps(term, case["rows"], lambda row: row["step"], precision[0])
 
 
-def test_reconstruction_errors():
+def test_reconstruction_errors(precision):
     expected = FIXTURE["reconstruction"]
-    images = jnp.asarray(parity.binary_images(1))
-    logits = jnp.asarray(decode(expected["logits_f32"], "<f4", (1, 64, 64, 1)))
+    images = parity.floats(parity.binary_images(1))
+    logits = parity.floats(decode(expected["logits_f32"], "<f4", (1, 64, 64, 1)))
     ours = {
         "bernoulli_logits": likelihood.bernoulli(logits, images),
         "bernoulli_logits_minus_true_entropy": likelihood.bernoulli_excess(
@@ -153,4 +157,4 @@ def test_reconstruction_errors():
         "l2_logits": likelihood.squared_error(logits, images),
     }
     for name, value in ours.items():
-        np.testing.assert_allclose(value[0], expected[name], rtol=2e-6)
+        np.testing.assert_allclose(value[0], expected[name], rtol=max(precision[0], 1e-10))
