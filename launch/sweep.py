@@ -54,6 +54,7 @@ def main() -> int:
         folder, overwrite = Folder(Path(_WORKDIR.value) / group.name), _OVERWRITE.value
         if not overwrite and folder.finished(group.config, group.members):
             if not folder.scored(group.config.steps, len(group.members)):
+                # `finished` found this very config in the folder: its code is the user's.
                 results.score_members(load_members(folder.path, trust=True), progress=False)
             continue
         try:

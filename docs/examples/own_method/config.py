@@ -1,0 +1,21 @@
+"""Trains `method.py` on `data.py`, files outside the library:
+
+    devae-train --config=docs/examples/own_method/config.py --workdir=runs/own
+    devae-evaluate --workdir=runs/own --metrics=all --trust
+
+`--trust`, since loading the run executes the two files that its config names.
+"""
+
+from pathlib import Path
+
+from devae_jax.configs import devae
+
+HERE = Path(__file__).parent
+
+
+def get_config():
+    config = devae.get_config("toy")
+    config.method = "own"
+    config.data.name = f"{HERE}/data.py:bars"
+    config.objective.terms.price = {"kind": f"{HERE}/method.py:dependence", "weight": 2.0}
+    return config
