@@ -7,8 +7,7 @@ a step's key folds the step in as well, so no key is ever advanced or saved.
 import zlib
 
 import jax
-
-from devae_jax.types import Array
+from jax import Array
 
 
 def seed(value: int | Array) -> Array:

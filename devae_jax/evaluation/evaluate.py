@@ -185,8 +185,8 @@ def _score(
         place, dim = (layer, representation), views[layer, representation].codes.shape[1]
         label = {"layer": layer, "representation": representation, "latent_dim": dim}
         if place in notes:
-            told = "exact" if exact else metric.protocol
-            rows += undefined(label, metric, told, notes[place])
+            protocol = "exact" if exact else metric.protocol
+            rows += undefined(label, metric, protocol, notes[place])
         else:
             rows += make_rows(label, metric, results[place], bounds)
     return rows
