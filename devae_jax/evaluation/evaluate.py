@@ -185,8 +185,8 @@ def _score(
         place, dim = (layer, representation), views[layer, representation].codes.shape[1]
         label = {"layer": layer, "representation": representation, "latent_dim": dim}
         if place in notes:
-            protocol = "exact" if exact else metric.protocol
-            rows += undefined(label, metric, protocol, notes[place])
+            definition = "exact" if exact else metric.protocol
+            rows += undefined(label, metric, definition, notes[place])
         else:
             rows += make_rows(label, metric, results[place], bounds)
     return rows

@@ -24,7 +24,8 @@ class Style(NamedTuple):
         where a transposed convolution counts its *output* channels as fan-in, as
         PyTorch does; "glorot" is Glorot uniform with zero biases (disentanglement_lib).
     convolution: implementation, see `strided.choose`
-    dtype: of the computation; parameters are always float32
+    dtype: of the computation; parameters are made in float32. "float64" is for comparisons
+        under `jax_enable_x64`
     axis_name: mapped axis over which batch statistics are averaged
     """
 

@@ -1,4 +1,4 @@
-"""DEFT's model: sub-encoders that learn their own latents one stage of training after another."""
+"""DEFT's model: sub-encoders that learn one after another, each in its stage of training."""
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +95,7 @@ def staged(
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *[params["encoder"][n] for n in names])
         learning = jax.vmap(of_group, (0, None))(stacked, images)
         mean, logvar = jax.lax.stop_gradient((learning.mean, learning.logvar))
-        w1, w2 = (  # [G, 1, 1, d]; the last group is never frozen
+        w1, w2 = (  # [G, 1, 1, d]; the last group is not frozen
             jnp.pad(params["projections"][name], ((0, 1), (0, 0)))[:, None, None]
             for name in ("w1", "w2")
         )

@@ -41,7 +41,7 @@ def make_style(context: Context, init: str, convolution: str, dtype: str) -> Sty
     """The checked `Style`; "auto" becomes the implementation for the context's platform."""
     lookup(INITIALISERS, init, "init")
     lookup(dict.fromkeys(DTYPES), dtype, "dtype")
-    if dtype == "float64" and not jax.config.jax_enable_x64:
+    if dtype == "float64" and jnp.result_type(float) != jnp.float64:
         raise ValueError(
             "got dtype='float64' without jax_enable_x64, expected float32 or bfloat16; fix dtype, "
             "or enable it for a comparison with numbers of double precision"

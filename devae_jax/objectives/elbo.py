@@ -3,7 +3,7 @@
     loss = sum_i w_i * (reconstruction_i + sum over terms of penalty_i)
 
 A classical VAE has K = 1 and w = 1. DeVAE (Wu et al., arXiv:2303.12959) has K > 1
-and one pressure a layer; its layers differ only through `posterior` and `w`.
+and one pressure a layer.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,8 +54,8 @@ def elbo(
       terms: penalties by name, each with a value a layer.
       likelihood: name in LIKELIHOODS, of the reconstruction error.
       layers: "sum" adds s^i L_i over all layers, each with fresh noise (the author's
-        code); "sampled" draws one layer with p(i) = s^i / sum_j s^j and decodes only
-        that one (paper, Algorithm 1). For s = 1 the gradient of the former is K times
+        code); "sampled" draws one layer with p(i) = s^i / sum_j s^j and decodes that
+        one (paper, Algorithm 1). For s = 1 the gradient of the former is K times
         the expectation of the latter's.
       scale: s, weights reconstruction and penalties of a layer alike.
 
@@ -120,7 +120,7 @@ def evidence(
         posterior, model_carry = model.encode(
             params["model"], carry.get("model", {}), images, step=step, train=True
         )
-        coupled, metrics = couple(jax.tree.map(_split_views, posterior))
+        coupled, coupling = couple(jax.tree.map(_split_views, posterior))
         gathered = gather(coupled, axis_name, axis=2)  # [K, V, B, D]
         everything = jax.tree.map(_join_views, gathered)  # [K, V B, D]
         z = gaussian.sample(everything, noise(rng.stream(key, "noise"), everything.mean.shape))
@@ -140,7 +140,7 @@ def evidence(
             measured = reconstruction
 
         total = jnp.sum(weights * reconstruction)
-        metrics |= {
+        metrics = coupling | {
             "reconstruction": measured,
             "kl": latents.kl.sum(axis=-1),
             "loss/reconstruction": total,
