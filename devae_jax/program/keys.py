@@ -68,7 +68,8 @@ def laid_over(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
             raise ValueError(
                 f"got {key!r}, expected a key of the config{nearest(key, known)}; fix the key"
             )
-    config.update_from_flattened_dict(dict(changes))
+    with config.ignore_type():  # what a value may be, the schema checks
+        config.update_from_flattened_dict(dict(changes))
     return config
 
 

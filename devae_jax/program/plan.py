@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from devae_jax import data, rng
 from devae_jax.names import lookup, nearest
-from devae_jax.program import describe, keys, specs
+from devae_jax.program import describe, keys, schema, specs
 from devae_jax.training import optim
 from devae_jax.training.engine import MODES
 from devae_jax.training.loop import Schedule
@@ -76,9 +76,10 @@ def plan(config: ConfigDict, members: Sequence[Mapping[str, Any]] = ()) -> Plan:
     Raises:
       ValueError: anything in the config is wrong; says what was got, expected, how to fix.
     """
+    schema.check(config)
     config = keys.normalised(config)
     schedule = _schedule(config)
-    precision = config.get("matmul_precision", PRECISIONS[0])
+    precision = config.matmul_precision
     lookup(dict.fromkeys(PRECISIONS), precision, "matmul_precision")
     lookup(dict.fromkeys(MODES), config.parallel.mode, "parallel.mode")
     parts = specs.read(config)
@@ -117,6 +118,7 @@ def member_of(config: ConfigDict, hparams: Hparams, numbers: Mapping[str, Any]) 
                 f"{nearest(key, hparams)}; keys that change shapes need a program of their own"
             )
     changed = keys.laid_over(config, numbers)
+    schema.check(changed)
     return Member(dict(numbers), changed, specs.read(changed).hparams())
 
 
@@ -126,27 +128,35 @@ def stacked(plan: Plan) -> Hparams:
 
 
 def complete(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
-    """A config as it is, or a dict laid over `configs/base.py`."""
-    if isinstance(config, ConfigDict):
+    """A config as it is, or a dict laid over `configs/base.py`; `plan` checks it."""
+    if not isinstance(config, Mapping):
         return config
     from devae_jax.configs import base
 
     whole = base.get_config()
-    with whole.unlocked():
-        whole.update(config)
+    with whole.unlocked(), whole.ignore_type():
+        _lay(whole, config)
     return whole
+
+
+def _lay(config: ConfigDict, changes: Mapping[str, Any] | ConfigDict) -> None:
+    """Sections into sections; anything else replaces what was there."""
+    for key, value in changes.items():
+        if not isinstance(key, str):
+            raise ValueError(f"got the key {key!r} in a config, expected text; fix it")
+        sections = isinstance(value, Mapping | ConfigDict) and key in config
+        if sections and isinstance(config[key], ConfigDict):
+            _lay(config[key], value)
+        else:
+            config[key] = value
 
 
 def _schedule(config: ConfigDict) -> Schedule:
     """When things happen.
 
     Raises:
-      ValueError: less than one step, or events that no log point meets.
+      ValueError: events that no log point meets.
     """
-    for name in ("steps", "batch_size", "train.log_every", "train.checkpoint_every", "train.keep"):
-        value = keys.config_at(config, name)
-        if type(value) is not int or value < 1:
-            raise ValueError(f"got {name}={value!r}, expected an integer >= 1; fix the config")
     for name in ("checkpoint_every", "eval_every"):
         if config.train[name] % config.train.log_every:
             raise ValueError(
@@ -208,10 +218,15 @@ def _check_program(program: Program, hparams: Hparams, parts: specs.Specs) -> No
     """That the parts fit together, seen by tracing the start.
 
     Raises:
-      ValueError: a part does not fit another, the optimiser names a player that is not there,
-        or the source has no key of the batch that the objective needs.
+      ValueError: a part does not fit another or the memory, the optimiser names a player that is
+        not there, or the source has no key of the batch that the objective needs.
     """
-    params = jax.eval_shape(functools.partial(init, program), hparams).params
+    state = jax.eval_shape(functools.partial(init, program), hparams)
+    size = sum(
+        leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((state.params, state.opt_state))
+    )
+    schema.check_memory(size, "parameters and moments of these networks (`model`)")
+    params = state.params
     for player in parts.players:
         if player not in params:
             raise ValueError(
