@@ -93,6 +93,10 @@ class Folder:
         """Replaces scores.json; NaN becomes null."""
         write_json(self.path / "scores.json", list(rows), indent=1)
 
+    def has_config(self) -> bool:
+        """Whether a run says here what it is; a folder of checkpoints alone is loaded too."""
+        return (self.path / "config.json").exists()
+
     def config(self) -> ConfigDict:
         """The config of the run that is here."""
         path = self.path / "config.json"
@@ -137,6 +141,19 @@ class Folder:
         elif found:
             self._check_resumable(config)
         write_json(path / "config.json", config.to_dict(), indent=2)
+
+    def check_same(self, saved: Mapping[str, Any]) -> None:
+        """That a checkpoint is of the run that is here.
+
+        Raises:
+          ValueError: config.json and the checkpoint's config describe different runs.
+        """
+        changed = keys.differences(ConfigDict(saved["config"]), self.config())
+        if changed:
+            raise ValueError(
+                f"got a checkpoint of another run in {self.path} ({'; '.join(changed)}), expected "
+                "those of the run in config.json; remove what was copied there"
+            )
 
     def _check_resumable(self, config: ConfigDict) -> None:
         changed = keys.differences(self.config(), config)

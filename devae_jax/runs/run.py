@@ -158,6 +158,8 @@ def _restore(folder: Folder, step: int | None, trust: bool) -> tuple[Plan, Train
     plans: list[Plan] = []
 
     def abstract(meta: dict[str, Any]) -> TrainState:
+        if folder.has_config():
+            folder.check_same(meta)
         config = ConfigDict(meta["config"])
         _check_trust(config, trust)
         plan = programs.plan(config, meta["members"])

@@ -76,6 +76,7 @@ def _train(config, members, workdir, overwrite, profile) -> list[Run]:
         folder.checkpoints(keep=plan.keep),
         plan.schedule,
         meta=meta(plan),
+        same_run=folder.check_same,
         open_writer=lambda step: folder.writer(step, numbers, tensorboard=plan.tensorboard),
         evaluate=scoring,
         progress=plan.progress,

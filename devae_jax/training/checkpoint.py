@@ -1,26 +1,33 @@
 """Checkpoints: the only place that knows orbax.
 
-One checkpoint is the `TrainState` and a JSON `meta` (config, data identity), written
-atomically. Restoring takes shapes with shardings, so that a run saved on any number of
-devices, in either parallel mode, can be read on any other machine.
+One checkpoint is the `TrainState` and a JSON record: `meta` (config, data identity), the step, a
+digest of every array and one of the record, written atomically. Reading checks all of them.
+Restoring takes shapes with shardings, so that a run saved on any number of devices, in either
+parallel mode, can be read on any other machine.
 """
 
 import logging
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from devae_jax.training import digests
 from devae_jax.types import TrainState
 
+FORMAT = 2  # of the record; 1 had no digests
+DAMAGED = "damaged"  # ends the name of a checkpoint that was set aside
 _log = logging.getLogger(__name__)
 
 
 class CorruptCheckpointError(ValueError):
-    """No checkpoint of a run could be read."""
+    """A checkpoint is not what was written."""
 
 
 class Saved(NamedTuple):
@@ -40,6 +47,7 @@ class Checkpoints:
     def __init__(self, directory: str | Path, *, keep: int = 3, alone: bool = False):
         self.directory = Path(directory).resolve()
         me = jax.process_index()
+        self._together = jax.process_count() > 1 and not alone
         processes = ocp.options.MultiprocessingOptions(
             primary_host=me if alone else 0,
             active_processes={me} if alone else None,
@@ -56,35 +64,48 @@ class Checkpoints:
         )
 
     def steps(self) -> list[int]:
-        """Steps with a complete checkpoint, oldest first."""
-        return sorted(self._manager.all_steps())
+        """Steps with a checkpoint, oldest first; an empty folder is none."""
+        return [step for step in self._folders() if any((self.directory / str(step)).iterdir())]
+
+    def good_steps(self) -> Iterator[int]:
+        """Steps whose checkpoint is what was written, newest first; says which are not."""
+        for step in reversed(self.steps()):
+            if isinstance(self._checked(step, lambda _: None), Saved):
+                yield step
 
     def meta(self, step: int) -> dict[str, Any]:
-        """What was saved beside the state of `step`."""
-        return self._manager.restore(
-            step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
-        ).meta
+        """What was saved beside the state of `step`.
+
+        Raises:
+          CorruptCheckpointError: it is damaged.
+        """
+        return self._record(step)["meta"]
 
     def save(self, step: int, state: TrainState, meta: dict[str, Any]) -> None:
         """Writes in the background; the previous checkpoints stay until it is complete."""
-        if step in self._manager.all_steps():
+        if step in self._folders():
             return
+        arrays = digests.of_arrays(
+            state, members=bool(meta.get("members")), together=self._together
+        )
+        record = {"format": FORMAT, "step": step, "meta": meta, "arrays": arrays}
+        record["digest"] = digests.of_json(record)
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)
+                state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(record)
             ),
         )
 
     def restore(self, abstract: Callable[[dict], TrainState], step: int | None = None) -> Saved:
-        """What was saved at `step`, or the newest that can be read; says which cannot.
+        """What was saved at `step`, or the newest that is whole; says which are not.
 
         Args:
           abstract: meta -> `ShapeDtypeStruct`s with the shardings wanted.
 
         Raises:
           ValueError: there is no checkpoint (at `step`).
-          CorruptCheckpointError: there are, but none can be read.
+          CorruptCheckpointError: there are, but all are damaged.
         """
         steps = self.steps()
         if not steps or (step is not None and step not in steps):
@@ -92,39 +113,100 @@ class Checkpoints:
                 f"got no checkpoint{'' if step is None else f' of step {step}'} in "
                 f"{self.directory}, expected one of {steps or 'a training run'}; train first"
             )
+        problem = ""
         for candidate in [step] if step is not None else reversed(steps):
-            meta = self._read(candidate, meta=ocp.args.JsonRestore())
-            if meta is None:
-                continue
-            shapes = abstract(meta)
-            state = self._read(candidate, state=ocp.args.StandardRestore(shapes))
-            if state is not None:
-                return Saved(candidate, state, meta)
+            checked = self._checked(candidate, abstract)
+            if isinstance(checked, Saved):
+                return checked
+            problem = problem or checked
         raise CorruptCheckpointError(
-            f"got no readable checkpoint among steps {steps} in {self.directory}, expected at "
-            "least one; restore the folder from a copy or train again with --overwrite"
+            f"got no readable checkpoint among steps {steps} in {self.directory} ({problem}), "
+            "expected at least one; restore the folder from a copy or train again with --overwrite"
         )
 
-    def _read(self, step: int, **item: Any) -> Any:
-        """One item of a checkpoint, or None with a warning if it is damaged."""
-        try:
-            restored = self._manager.restore(step, args=ocp.args.Composite(**item))
-            return restored[next(iter(item))]
-        except Exception as error:  # orbax raises many kinds for a damaged folder
-            reason = str(error).split("\n")[0][:200]
-            _log.warning(
-                "checkpoint of step %d in %s cannot be read (%s: %s); trying the one before",
-                *(step, self.directory, type(error).__name__, reason),
-            )
-            return None
-
     def discard_after(self, step: int) -> None:
-        """Deletes checkpoints newer than `step`: those found damaged by `restore`."""
-        for newer in self.steps():
-            if newer > step:
-                self._manager.delete(newer)
+        """Sets checkpoints newer than `step` aside, those found damaged by `restore`.
+
+        They become `directory/<step>.damaged`; empty folders are removed.
+        """
+        newer = [found for found in self._folders() if found > step]
+        if jax.process_index() == 0:
+            for found in newer:
+                folder = self.directory / str(found)
+                aside = self.directory / f"{found}.{DAMAGED}"
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside) if any(folder.iterdir()) else folder.rmdir()
+        if self._together:
+            multihost_utils.sync_global_devices("damaged checkpoints are set aside")
+        self._manager.reload()
 
     def close(self) -> None:
         """Waits for the last write."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+    def _folders(self) -> list[int]:
+        return sorted(self._manager.all_steps())
+
+    def _checked(self, step: int, abstract: Callable[[dict], Any]) -> Saved | str:
+        """A checkpoint that is what was written, or a warning and the reason why it is not."""
+        record, problem = self._tried(lambda: self._record(step))
+        state: Any = None
+        if not problem:
+            shapes = abstract(record["meta"])  # its errors are no damage
+            state, problem = self._tried(lambda: self._state(step, record, shapes))
+        if problem:
+            _log.warning("checkpoint of step %d in %s: %s", step, self.directory, problem)
+            return f"step {step}: {problem}"
+        return Saved(step, state, record["meta"])
+
+    def _tried(self, read: Callable[[], Any]) -> tuple[Any, str]:
+        """What was read and no problem, or the problem; the same in all processes of a job."""
+        try:
+            value, problem = read(), ""
+        except Exception as error:  # orbax raises many kinds for a damaged folder
+            reason = next(iter(str(error).splitlines()), "")[:200]
+            known = isinstance(error, CorruptCheckpointError)
+            value, problem = None, reason if known else f"{type(error).__name__}: {reason}"
+        if self._together:
+            failed = multihost_utils.process_allgather(np.array(bool(problem)))
+            problem = problem or ("another process cannot read it" if failed.any() else "")
+        return value, problem
+
+    def _record(self, step: int) -> dict[str, Any]:
+        """The JSON of a checkpoint, checked."""
+        record = self._manager.restore(
+            step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
+        ).meta
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise CorruptCheckpointError(
+                "its record is damaged or of another version of the library; read it with the "
+                "version that wrote it"
+            )
+        content = {name: value for name, value in record.items() if name != "digest"}
+        if digests.of_json(content) != record.get("digest"):
+            raise CorruptCheckpointError("its metadata is not what was written")
+        if record["step"] != step:
+            raise CorruptCheckpointError(
+                f"its folder was renamed, it holds step {record['step']}; rename it back"
+            )
+        return record
+
+    def _state(self, step: int, record: dict[str, Any], shapes: Any) -> Any:
+        """The state of a checkpoint, checked; without `shapes` as dicts."""
+        state = self._manager.restore(
+            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
+        ).state
+        found = digests.of_arrays(
+            state, members=bool(record["meta"].get("members")), together=self._together
+        )
+        changed = digests.differing(record["arrays"], found)
+        if changed:
+            raise CorruptCheckpointError(
+                f"{', '.join(changed[:3])}{' and others' if len(changed) > 3 else ''} "
+                f"{'is' if len(changed) == 1 else 'are'} not what was written"
+            )
+        reached = state["step"] if isinstance(state, dict) else state.step
+        if (np.asarray(reached.addressable_data(0)) != step).any():
+            raise CorruptCheckpointError(f"its state is not of step {step}")
+        return state

@@ -50,6 +50,7 @@ def train(
     schedule: Schedule,
     *,
     meta: dict[str, Any],
+    same_run: Callable[[dict[str, Any]], None] = lambda saved: None,
     open_writer: Callable[[int], Writer],
     evaluate: Evaluate | None = None,
     progress: bool = True,
@@ -59,6 +60,7 @@ def train(
     Args:
       meta: what the checkpoints say of themselves; "data" and "members" must be those of the
         checkpoint that the run goes on from.
+      same_run: raises ValueError for the meta of a checkpoint of another run.
       open_writer: of the rows from a step on; called by the first process.
       evaluate: scores; called by the first process.
 
@@ -81,10 +83,11 @@ def train(
                         f"got {what} {meta[what]}, expected those of the run, {saved[what]}; "
                         "restore them or start again with --overwrite"
                     )
+            same_run(saved)
             return engine.abstract
 
         step, state, _ = checkpoints.restore(abstract)
-        checkpoints.discard_after(step)
+    checkpoints.discard_after(step)
     state = engine.init() if state is None else state
     first = jax.process_index() == 0
     writer = open_writer(step) if first else None

@@ -254,3 +254,16 @@ def test_a_folder_of_images(tmp_path):
     split = train(two, tmp_path / "split")
     losses = [[row["loss"] for row in run.folder.metrics()] for run in (whole, split)]
     np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    """Same shapes, same data: its metadata says that it is another run."""
+    path, other = tmp_path / "run", tmp_path / "other"
+    train(small(steps=10), path)
+    train(small(steps=20, seed=1), other)
+    shutil.copytree(other / "checkpoints" / "20", path / "checkpoints" / "20")
+    for act in (lambda: train(small(), path), lambda: load(path)):
+        with pytest.raises(ValueError, match=r"another run.*seed: 1 -> 0"):
+            act()
+    shutil.rmtree(path / "checkpoints" / "20")
+    assert load(path).step == 10
