@@ -116,9 +116,8 @@ def flops(function, *given):
 @pytest.mark.parametrize("name", TERMS)
 def test_devices_share_the_work_of_a_term(name):
     """Operations of a device's program fall with the number of devices."""
-    counted = {n: flops(*example(name, n, batch_size=64)) for n in (1, 2, DEVICES)}
-    assert counted[2] < 0.6 * counted[1]
-    assert counted[DEVICES] < 0.35 * counted[1]
+    one, each = (flops(*example(name, n, batch_size=64)) for n in (1, DEVICES))
+    assert each < 1.2 / DEVICES * one
 
 
 @pytest.mark.parametrize("layers", ["sum", "sampled"])
