@@ -5,16 +5,17 @@
     devae-train --list
 
 Exit codes: 0 finished; 2 something in the config, data or folder is wrong; 3 the loss became
-NaN or infinite (the last checkpoint is good); 75 stopped by SIGTERM or SIGINT after saving:
-the same command goes on.
+NaN or infinite (the last checkpoint is good); 75 stopped by SIGTERM or SIGINT after saving, or
+another process of the job was lost: the same command goes on.
 """
 
+import os
 import sys
 
 from absl import flags
 from ml_collections import config_flags
 
-from devae_jax.launch import common
+from devae_jax.launch import common, processes
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="A config's file or its name, quickstart, devae:toy.", lock_config=True
@@ -32,6 +33,10 @@ _DISTRIBUTED = flags.DEFINE_bool(
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0, if not detected.")
 _PROCESSES = flags.DEFINE_integer("processes", None, "How many there are, if not detected.")
 _PROCESS = flags.DEFINE_integer("process", None, "Which one this is, from 0, if not detected.")
+_LOCAL_DEVICES = flags.DEFINE_list(
+    "local_devices", None, "Which of this machine's devices the process takes, if not as detected."
+)
+_PATIENCE = flags.DEFINE_integer("patience", 300, "Seconds to wait for process 0.", lower_bound=1)
 
 
 def main() -> int:
@@ -43,12 +48,28 @@ def main() -> int:
         return 0
     if _CONFIG.value is None or _WORKDIR.value is None:
         raise ValueError("got no --config or no --workdir, expected both; see --help")
+    return processes.guarded(_train, common.EXIT_STOPPED) if _DISTRIBUTED.value else _train()
+
+
+def _train() -> int:
     common.enable_compilation_cache()
 
     import jax
 
     if _DISTRIBUTED.value:
-        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+        devices = _LOCAL_DEVICES.value
+        if devices and not all(device.isdigit() for device in devices):
+            raise ValueError(f"got --local_devices={','.join(devices)}, expected numbers; fix it")
+        processes.join(
+            processes.Job(
+                _COORDINATOR.value,
+                _PROCESSES.value,
+                _PROCESS.value,
+                tuple(map(int, devices)) if devices else None,
+                _PATIENCE.value,
+            )
+        )
+        processes.agree({"jax": jax.__version__, "--config": _CONFIG.value.to_json_best_effort()})
 
     from devae_jax.evaluation.rows import table
     from devae_jax.runs import results
@@ -62,6 +83,12 @@ def main() -> int:
     except NonFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         return common.EXIT_NON_FINITE
+    except jax.errors.JaxRuntimeError as error:
+        lost = processes.loss(error) if _DISTRIBUTED.value else None
+        if lost is None:
+            raise
+        print(f"error: {lost}", file=sys.stderr, flush=True)
+        os._exit(common.EXIT_STOPPED)  # leaving in good order would wait for the lost one
     if run.step < run.config.steps:
         return common.EXIT_STOPPED
     if _RESULTS.value and jax.process_index() == 0:
