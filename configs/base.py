@@ -25,7 +25,9 @@ def get_config() -> ConfigDict:
                 "correlated": ConfigDict(),  # {"first": "scale", "second": "shape", "sigma": 0.2}
                 "held_out": ConfigDict(),  # never in training, {"shape": (0,), "scale": (1,)}
                 "image_size": 64,
-                "path": "",  # of the user's own images: name = "folder" or "arrays"
+                "path": "",  # of your own images: name = "folder", "arrays", "mapped" or "records"
+                "on_error": "stop",  # at an unreadable image of a folder, or "skip" it
+                "continuous": (),  # names of your factors that are measures though whole numbers
                 "channels": placeholder(int),  # of such images, 1 or 3; unset: as they are
                 "data_dir": "",  # cache of rendered tables; empty: the user's cache folder
                 "source": {

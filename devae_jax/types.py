@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple, dataclass_transform
 
 import jax
+import numpy as np
 
 Array = jax.Array
 Number = Array | float  # traced inside a compiled program, a Python number in a default
@@ -217,6 +218,19 @@ class FactorGrid(NamedTuple):
     sizes: tuple[int, ...]
 
 
+class FactorTable(NamedTuple):
+    """The ground truth of a data set whose factors are no full grid: a row an image.
+
+    names: one for each factor
+    values: float64 [number of images, F], finite, on the host; whole numbers where discrete
+    continuous: for each factor, whether its values are measures, not classes
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    continuous: tuple[bool, ...]
+
+
 class Dataset(NamedTuple):
     """Images, with ground truth or without.
 
@@ -230,7 +244,8 @@ class Dataset(NamedTuple):
     arrays, observe: observe(arrays, points) -> images [N, H, W, C] float32 in [0, 1], pure, to
         be called inside jit; None for a data set that does not fit on a device
     read: read(number) -> uint8 [H, W, C] on the host, from several threads, for those
-    grid: the factors, None without
+    grid: the factors, None without, or where they are no full grid
+    table: the factors of every image, by number, where there is no grid; None without
     draw(arrays, key, n) -> points: the training distribution, for correlated or held-out
         factors; None where it is uniform over the images
     """
@@ -243,4 +258,5 @@ class Dataset(NamedTuple):
     observe: Callable[[Any, Array], Array] | None = None
     read: Callable[[int], Any] | None = None
     grid: FactorGrid | None = None
+    table: FactorTable | None = None
     draw: Callable[[Any, Array, int], Array] | None = None

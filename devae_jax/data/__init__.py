@@ -22,6 +22,7 @@ from devae_jax.data import (
 )
 from devae_jax.data.factors import num_images
 from devae_jax.data.images import images_of, points_of
+from devae_jax.data.labels import labels_of
 from devae_jax.data.request import Request
 from devae_jax.names import lookup
 from devae_jax.types import Dataset, Source
@@ -54,6 +55,7 @@ DATASETS: dict[str, Loader] = {
     "toy": toy.load,
     "toy_rgb": functools.partial(toy.load, channels=3),
     "arrays": arrays.load,
+    "mapped": arrays.mapped,
     "folder": pictures.folder,
     "records": pictures.records,
 }
@@ -106,7 +108,22 @@ def _checked(dataset: Dataset) -> Dataset:
             f"got {dataset.name!r} of size {dataset.size} with a grid of {num_images(grid)} "
             "images, expected as many; fix the size or the grid"
         )
+    known = dataset.table
+    if known is not None and (grid is not None or len(known.values) != dataset.size):
+        raise ValueError(
+            f"got {dataset.name!r} of size {dataset.size} with a table of {len(known.values)} "
+            "rows of factors, expected as many, and no grid beside it; fix the table"
+        )
     return dataset
 
 
-__all__ = ["DATASETS", "SOURCES", "Loader", "Request", "images_of", "load", "points_of"]
+__all__ = [
+    "DATASETS",
+    "SOURCES",
+    "Loader",
+    "Request",
+    "images_of",
+    "labels_of",
+    "load",
+    "points_of",
+]

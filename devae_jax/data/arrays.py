@@ -1,81 +1,196 @@
-"""The user's images in one NumPy file, without factors, held on the device."""
+"""The user's images in one NumPy or HDF5 file, with factors or without.
 
+"arrays" holds them on the device; "mapped" reads each from disk when it is needed, so that they
+may be larger than memory.
+"""
+
+import hashlib
 import zipfile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from devae_jax.data import cache, table
+from devae_jax.data.labels import table_of, with_factors
 from devae_jax.data.request import Request, refuse
 from devae_jax.types import Dataset
 
+HDF5 = (".h5", ".hdf5")
+PROBES = 64  # images that are hashed of a file that is not read whole
+
+
+class NamesError(ValueError):
+    """A file whose arrays can not be told apart."""
+
+
+class Content(NamedTuple):
+    """images uint8 [N, H, W] or [N, H, W, C], in memory or on disk; factors [N, F], names [F]."""
+
+    images: Any
+    factors: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
+
 
 def load(request: Request) -> Dataset:
-    """The images uint8 [N, H, W] or [N, H, W, C] of the .npy or .npz file `path`.
+    """The images uint8 [N, H, W] or [N, H, W, C] of the .npy, .npz or .h5 file `path`.
 
-    An .npz holds one array, or one called "images". Pickled objects are never loaded.
+    An .npz or .h5 file holds one array, or one called "images"; its "factors" [N, F] and
+    "factor_names" [F] are optional. Pickled objects and links to other files are never loaded.
     `image_size` smaller than H averages blocks of pixels, exactly.
-    Raises ValueError for a missing or damaged file, and for other types and shapes.
+    Raises ValueError for a missing or damaged file, for other types and shapes, and for factors
+    that do not fit.
     """
-    refuse(request, "arrays", "factors", "channels")
-    if not request.path:
+    path, content = _content(request, "arrays", mapped=False)
+    images = content.images
+    if images.max() <= 1:
         raise ValueError(
-            "got no data.path for 'arrays', expected an .npy or .npz file; set data.path"
+            f"got intensities up to {images.max()} in {path}, expected 0 to 255; "
+            "multiply the images by 255"
         )
-    path = Path(request.path).expanduser()
-    images = _checked(path, _read(path))
-    native = (*images.shape[1:3], images.shape[3] if images.ndim == 4 else 1)
+    native = _native(images)
     shape = table.resized(native, request.image_size)
-    identity = {
-        "name": "arrays",
-        "images": len(images),
-        "image_shape": list(shape),
-        "sha256": cache.sha256(images),
-    }
-    return Dataset(
+    dataset = Dataset(
         name="arrays",
         image_shape=shape,
         size=len(images),
-        identity=identity,
+        identity=_identity("arrays", images, shape, cache.sha256(images)),
         arrays=jnp.asarray(images.reshape(len(images), -1)),
         observe=table.lookup(native, shape),
     )
+    return _labelled(dataset, content, path, request)
 
 
-def _read(path: Path) -> np.ndarray:
+def mapped(request: Request) -> Dataset:
+    """As `load`, of an .npy or .h5 file that stays on disk; for data.source.kind="stream".
+
+    `image_size` is that of the file. The identity hashes 64 of the images.
+    """
+    path, content = _content(request, "mapped", mapped=True)
+    images = content.images
+    shape = _native(images)
+    if request.image_size not in (None, shape[0]):
+        raise ValueError(
+            f"got data.image_size={request.image_size} for 'mapped', whose images are "
+            f"{shape[0]} pixels high, expected {shape[0]}; fix it, or resize the file"
+        )
+    probes = np.unique(np.linspace(0, len(images) - 1, PROBES).astype(int))
+    digest = hashlib.sha256()
+    for number in probes.tolist():
+        digest.update(np.ascontiguousarray(images[number]).tobytes())
+
+    def read(number: int) -> np.ndarray:
+        return np.asarray(images[number]).reshape(shape)
+
+    dataset = Dataset(
+        name="mapped",
+        image_shape=shape,
+        size=len(images),
+        identity=_identity("mapped", images, shape, digest.hexdigest()),
+        read=read,
+    )
+    return _labelled(dataset, content, path, request)
+
+
+def _content(request: Request, name: str, *, mapped: bool) -> tuple[Path, Content]:
+    refuse(request, name, "factors", "channels")
+    suffixes = (".npy", *HDF5) if mapped else (".npy", ".npz", *HDF5)
+    kinds = f"{', '.join(suffixes[:-1])} or {suffixes[-1]} file"
+    if not request.path:
+        raise ValueError(f"got no data.path for {name!r}, expected an {kinds}; set data.path")
+    path = Path(request.path).expanduser()
     if not path.is_file():
-        raise ValueError(f"got no file {path}, expected an .npy or .npz file; fix data.path")
+        raise ValueError(f"got no file {path}, expected an {kinds}; fix data.path")
+    if path.suffix not in suffixes:
+        raise ValueError(f"got {path} for {name!r}, expected an {kinds}; convert it")
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        with content:
-            names = content.files
-            name = names[0] if len(names) == 1 else "images"
-            if name in names:
-                return content[name]
+        content = _hdf5(path, mapped) if path.suffix in HDF5 else _numpy(path, mapped)
+    except NamesError as error:
+        raise ValueError(f"got {path} {error}") from error
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"got unreadable {path} ({error}), expected an .npy or .npz file of uint8 images; "
-            "write it again with np.save"
+            f"got unreadable {path} ({error}), expected an {kinds} of uint8 images; write it again"
         ) from error
-    raise ValueError(
-        f"got {path} with {', '.join(names)}, expected one array, or one called images; "
-        "rename the array of the images"
-    )
+    return path, _checked(path, content)
 
 
-def _checked(path: Path, images: np.ndarray) -> np.ndarray:
+def _numpy(path: Path, mapped: bool) -> Content:
+    found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    if isinstance(found, np.ndarray):
+        return Content(found)
+    with found:
+        return _named(found, list(found.files), mapped)
+
+
+def _hdf5(path: Path, mapped: bool) -> Content:
+    """The arrays of an HDF5 file, which stays open where images are read from it later."""
+    import h5py
+
+    file = h5py.File(path, "r")
+    try:
+        for name in file:
+            inside = isinstance(file.get(name, getlink=True), h5py.HardLink)
+            if inside and isinstance(file[name], h5py.Dataset):
+                inside = not file[name].external and not file[name].is_virtual
+            if not inside:
+                raise ValueError(f"{name} is a link to elsewhere; copy the data into the file")
+        names = [name for name in file if isinstance(file[name], h5py.Dataset)]
+        content = _named(file, names, mapped)
+    except BaseException:
+        file.close()
+        raise
+    if not mapped:
+        file.close()
+    return content
+
+
+def _named(file: Any, names: list[str], mapped: bool) -> Content:
+    """The arrays of a file by their names."""
+    others = [name for name in names if name not in ("factors", "factor_names")]
+    name = others[0] if len(others) == 1 else "images"
+    if name not in others:
+        raise NamesError(
+            f"with {', '.join(names)}, expected one array, or one called images; rename the "
+            "array of the images"
+        )
+    factors = np.asarray(file["factors"]) if "factors" in names else None
+    called = None
+    if "factor_names" in names:
+        words = np.asarray(file["factor_names"])
+        called = tuple(w.decode() if isinstance(w, bytes) else str(w) for w in words.ravel())
+    return Content(file[name] if mapped else np.asarray(file[name]), factors, called)
+
+
+def _checked(path: Path, content: Content) -> Content:
+    images = content.images
     shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] <= 4)
     if images.dtype != np.uint8 or not shaped or not images.size:
         raise ValueError(
             f"got {images.dtype} {list(images.shape)} in {path}, expected images uint8 [N, H, W] "
             "or [N, H, W, C] with up to 4 channels, from 0 to 255; convert them"
         )
-    if images.max() <= 1:
+    factors = content.factors
+    if factors is not None and len(factors) != len(images):
         raise ValueError(
-            f"got intensities up to {images.max()} in {path}, expected 0 to 255; "
-            "multiply the images by 255"
+            f"got {len(factors)} rows of factors for {len(images)} images in {path}, expected as "
+            "many; fix the file"
         )
-    return images
+    return content
+
+
+def _native(images: Any) -> tuple[int, int, int]:
+    return (*images.shape[1:3], images.shape[3] if images.ndim == 4 else 1)
+
+
+def _identity(name: str, images: Any, shape: tuple[int, int, int], digest: str) -> dict[str, Any]:
+    return {"name": name, "images": len(images), "image_shape": list(shape), "sha256": digest}
+
+
+def _labelled(dataset: Dataset, content: Content, path: Path, request: Request) -> Dataset:
+    if content.factors is None:
+        refuse(request, dataset.name, "continuous")
+        return dataset
+    width = content.factors.shape[1] if content.factors.ndim == 2 else 1
+    names = content.names or tuple(f"factor_{i}" for i in range(width))
+    return with_factors(dataset, table_of(content.factors, names, str(path), request.continuous))

@@ -30,8 +30,9 @@ def observer(dataset: Dataset, kind: str) -> Callable[..., Array]:
 def grid_of(dataset: Dataset, wanted: str) -> FactorGrid:
     """`dataset.grid`. Raises ValueError if there is none; `wanted` says what needs it."""
     if dataset.grid is None:
+        lacks = "factors" if dataset.table is None else "a full grid of factors"
         raise ValueError(
-            f"got {wanted} for {dataset.name!r}, a data set without factors, expected one with a "
+            f"got {wanted} for {dataset.name!r}, a data set without {lacks}, expected one with a "
             "factor grid; remove it or take another data set"
         )
     return dataset.grid

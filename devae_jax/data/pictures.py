@@ -1,24 +1,36 @@
-"""Pictures without factors, read one by one on the host: a folder of files, tfds records."""
+"""Pictures read one by one on the host, with factors or without: a folder, tfds records."""
 
 import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from devae_jax.data.images import THREADS
+from devae_jax.data.labels import read_csv, table_of, with_factors
 from devae_jax.data.request import Request, refuse
-from devae_jax.types import Dataset
+from devae_jax.names import lookup
+from devae_jax.types import Dataset, FactorTable
 
+FACTORS = "factors.csv"  # beside the images of a folder
+ON_ERROR = ("stop", "skip")
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def folder(request: Request) -> Dataset:
     """All images under the folder `path`, cropped to their central square.
 
-    Raises ValueError if there are none, for a size or channels that can not be, and, when
-    it is read, for a file that is not an image.
+    Their factors are those of factors.csv in the folder, if there is one: a row an image, with
+    its path from the folder in the column `file`.
+    Raises ValueError if there are no images, for a size or channels that can not be, for a
+    factors.csv that does not fit, and, when it is read, for a file that is not an image; with
+    `on_error` "skip" such files are left out, and a warning counts them.
     """
     refuse(request, "folder", "factors")
+    lookup(dict.fromkeys(ON_ERROR), request.on_error, "data.on_error")
     root = _path(request, "folder", "a folder of images")
     shape = _shape(request, "folder", channels=3)
     files = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
@@ -27,33 +39,78 @@ def folder(request: Request) -> Dataset:
             f"got no images in {root}, expected files ending in {', '.join(sorted(SUFFIXES))}; "
             "fix data.path"
         )
-    listing = "\n".join(f"{f.relative_to(root).as_posix()} {f.stat().st_size}" for f in files)
+    names = [f.relative_to(root).as_posix() for f in files]
+    listing = [f"{name} {f.stat().st_size}" for name, f in zip(names, files, strict=True)]
+    table, notes = None, ""
+    if (root / FACTORS).is_file():
+        table = read_csv(root / FACTORS, names, request.continuous)
+        notes = (root / FACTORS).read_text(encoding="utf-8-sig")
+    kept = np.arange(len(files))
+    if request.on_error == "skip":
+        kept = _readable(lambda number: _open(files[number], shape), kept, root)
 
     def read(number: int) -> np.ndarray:
-        from PIL import Image
-
-        file = files[number]
-        try:
-            with Image.open(file) as image:
-                return _square(image, shape)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(
-                f"got unreadable image {file} ({error}), expected a picture; replace or remove it"
-            ) from error
+        return _open(files[kept[number]], shape)
 
     identity = {
         "name": "folder",
-        "images": len(files),
+        "images": len(kept),
         "image_shape": list(shape),
-        "sha256": hashlib.sha256(listing.encode()).hexdigest(),
+        "sha256": hashlib.sha256(
+            "\n".join([*(listing[i] for i in kept), *filter(None, [notes])]).encode()
+        ).hexdigest(),
     }
-    return Dataset(name="folder", image_shape=shape, size=len(files), identity=identity, read=read)
+    dataset = Dataset(
+        name="folder", image_shape=shape, size=len(kept), identity=identity, read=read
+    )
+    if table is None:
+        refuse(request, "folder", "continuous")
+        return dataset
+    return with_factors(dataset, table._replace(values=table.values[kept]))
+
+
+def _open(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return _square(image, shape)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"got unreadable image {file} ({error}), expected a picture; replace or remove it, "
+            "or set data.on_error='skip'"
+        ) from error
+
+
+def _readable(read: Callable[[int], Any], numbers: np.ndarray, root: Path) -> np.ndarray:
+    """The numbers of the images that can be read; a warning counts the others."""
+
+    def problem(number: int) -> str:
+        try:
+            read(number)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        problems = list(threads.map(problem, numbers.tolist()))
+    kept = numbers[[not text for text in problems]]
+    found = [text for text in problems if text]
+    if not len(kept):
+        raise ValueError(f"got no readable image of {len(numbers)} in {root}; {found[0]}")
+    if found:
+        warnings.warn(
+            f"skipped {len(found)} of {len(numbers)} images in {root}; {found[0]}", stacklevel=3
+        )
+    return kept
 
 
 def records(request: Request, split: str = "train") -> Dataset:
     """The images of a tfds data set, prepared with file_format="array_record" in `path`.
 
     path: the folder of one version, such as ~/tensorflow_datasets/celeb_a/2.1.0
+    Its classes, truth values and numbers, at any depth, are the factors; of label_x and value_x,
+    as the stock builders have them, the label alone.
     Raises ValueError if it is not there, is in another format, or has no images.
     """
     import tensorflow_datasets as tfds
@@ -63,6 +120,11 @@ def records(request: Request, split: str = "train") -> Dataset:
     path = _path(request, "records", "the folder of a prepared tfds data set, name/version")
     try:
         builder = tfds.builder_from_directory(path)
+        if builder.info.file_format.value != "array_record":
+            raise ValueError(
+                f"it is in the format {builder.info.file_format.value}; convert it with `tfds "
+                f"convert_format --dataset_version_dir={path} --out_file_format=array_record`"
+            )
         examples = builder.as_data_source(split)
     except (NotImplementedError, AssertionError, OSError, ValueError) as error:
         raise ValueError(
@@ -85,13 +147,49 @@ def records(request: Request, split: str = "train") -> Dataset:
         "image_shape": list(shape),
         "split": split,
     }
-    return Dataset(
+    dataset = Dataset(
         name=builder.info.name,
         image_shape=shape,
         size=len(examples),
         identity=identity,
         read=read,
     )
+    table = _features(builder, split, request.continuous)
+    return dataset if table is None else with_factors(dataset, table)
+
+
+def _features(builder: Any, split: str, continuous: Sequence[str]) -> FactorTable | None:
+    """The classes, truth values and numbers of all examples; None where there are none."""
+    import tensorflow_datasets as tfds
+
+    def scalars(features: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+        if isinstance(features, tfds.features.FeaturesDict):
+            return [p for key in features for p in scalars(features[key], (*path, key))]
+        numeric = features.shape == () and np.dtype(features.np_dtype).kind in "iufb"
+        return [path] if numeric else []
+
+    paths = scalars(builder.info.features)
+    names = {"/".join(path).removeprefix("label_"): path for path in sorted(paths)}
+    for name in list(names):
+        if name.removeprefix("value_") != name and ("label_" + name[6:],) in paths:
+            del names[name]
+    if not names:
+        return None
+    skip = {"image": tfds.decode.SkipDecoding()}
+    rows = []
+    for example in builder.as_data_source(split, decoders=skip):
+        row = []
+        for path in names.values():
+            leaf = example
+            for key in path:
+                leaf = leaf[key]
+            row.append(float(leaf))
+        rows.append(row)
+    varies = np.ptp(np.array(rows), axis=0) > 0
+    if not varies.any():
+        return None
+    varying = [name for name, v in zip(names, varies, strict=True) if v]
+    return table_of(np.array(rows)[:, varies], varying, builder.info.full_name, continuous)
 
 
 def _path(request: Request, name: str, expected: str) -> Path:

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from devae_jax.data.images import batches_of
+from devae_jax.data.labels import Labels, labels_of
 from devae_jax.metrics.calibration import FactorSource, noise_code, perfect_code
 from devae_jax.metrics.draws import sample_factors
 from devae_jax.metrics.table import CodeTable
-from devae_jax.types import Array, Dataset, FactorGrid, Posterior
+from devae_jax.types import Array, Dataset, Posterior
 
 REPRESENTATIONS = ("mean", "sampled")
 _STD = 0.1  # posterior deviation of the formulas
@@ -151,20 +152,22 @@ def code_shape(coder: Coder, dataset: Dataset) -> tuple[int, int]:
 
 def draw_sample(dataset: Dataset, seed: int, num_train: int, num_test: int) -> Sample:
     """Images from RandomState(seed): points of the grid, independent and uniform, training
-    first, as published; without a grid different images, at most all there are."""
+    first, as published; without a grid different images, at most all there are. Those of a
+    table of factors are split where there are too few, in the ratio that was asked for."""
     rng, grid = np.random.RandomState(seed), dataset.grid
     if grid is None:
-        return Sample(seed, rng.permutation(dataset.size)[:num_train], np.zeros(0, np.int64))
+        order = rng.permutation(dataset.size)
+        if dataset.table is None:
+            return Sample(seed, order[:num_train], np.zeros(0, np.int64))
+        most = dataset.size * num_train // max(num_train + num_test, 1)
+        if dataset.size >= num_train + num_test:
+            most = num_train
+        return Sample(seed, order[:most], order[most : most + num_test])
     train, test = (
         np.ravel_multi_index(tuple(sample_factors(rng, grid.sizes, n).T), grid.sizes)
         for n in (num_train, num_test)
     )
     return Sample(seed, train, test)
-
-
-def factors_of(grid: FactorGrid, numbers: np.ndarray) -> np.ndarray:
-    """Factors int64 [N, F] of the images with these numbers [N]."""
-    return np.stack(np.unravel_index(numbers, grid.sizes), axis=1)
 
 
 def encoded_views(
@@ -214,13 +217,34 @@ def encoded_views(
     return {(layer, name): view(layer, name) for layer in layers for name in representations}
 
 
-def bounding_views(grid: FactorGrid, dim: int, numbers: np.ndarray) -> dict[str, View]:
-    """The floor, a code of noise, and the ceiling, a perfect code, of the same images."""
-    factors, source = factors_of(grid, numbers), FactorSource(grid)
+def bounding_views(dataset: Dataset, dim: int, numbers: np.ndarray) -> dict[str, View]:
+    """The floor, a code of noise, and the ceiling, a perfect code, of the same images.
 
-    def view(code: Callable[[Any], np.ndarray]) -> View:
-        codes = code(factors)
-        logvar = np.broadcast_to(np.float32(2 * math.log(_STD)), codes.shape)
-        return View(numbers, codes, logvar, code, source)
+    None of them for data without factors.
+    """
+    labels = labels_of(dataset)
+    if labels is None:
+        return {}
+    if labels.grid is None:
+        noise, perfect = _table_codes(labels, dim, numbers)
+        return {"floor": _formula(numbers, noise), "ceiling": _formula(numbers, perfect)}
+    grid, source = labels.grid, FactorSource(labels.grid)
+    factors = labels.of(numbers).astype(np.int64)
+    return {
+        bound: _formula(numbers, code(factors))._replace(represent=code, source=source)
+        for bound, code in (("floor", noise_code(grid, dim)), ("ceiling", perfect_code(grid, dim)))
+    }
 
-    return {"floor": view(noise_code(grid, dim)), "ceiling": view(perfect_code(grid, dim))}
+
+def _formula(numbers: np.ndarray, codes: np.ndarray) -> View:
+    logvar = np.broadcast_to(np.float32(2 * math.log(_STD)), codes.shape)
+    return View(numbers, codes, logvar)
+
+
+def _table_codes(labels: Labels, dim: int, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Noise, and the factors themselves, standardised: [N, D] each; further latents are dead."""
+    noise = np.random.RandomState(0).standard_normal((len(numbers), dim)).astype(np.float32)
+    values, codes = labels.of(numbers)[:, :dim], 1e-3 * noise
+    deviation = values.std(0)
+    codes[:, : values.shape[1]] = (values - values.mean(0)) / np.where(deviation, deviation, 1.0)
+    return noise, codes

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from devae_jax.data.labels import Labels, labels_of
 from devae_jax.evaluation.codes import (
     REPRESENTATIONS,
     Coder,
@@ -15,7 +16,6 @@ from devae_jax.evaluation.codes import (
     code_shape,
     draw_sample,
     encoded_views,
-    factors_of,
 )
 from devae_jax.evaluation.rows import Row, by_score, make_rows, undefined
 from devae_jax.metrics.inputs import PROTOCOLS
@@ -31,8 +31,13 @@ _BYTES = 1 << 31  # most memory that codes of all images may take
 def available(dataset: Dataset, *, decode: bool) -> frozenset[str]:
     """What metrics may need, see `metrics.registry`, of a data set and a coder that decodes, or
     not."""
-    labelled = ("factors", "grid") if dataset.grid is not None else ()
-    return frozenset(("posterior", *labelled, *(("decode",) if decode else ())))
+    there = {"posterior"} | ({"decode"} if decode else set())
+    labels = labels_of(dataset)
+    if labels is not None:
+        there |= {"values"} | ({"grid"} if labels.grid is not None else set())
+        there |= {"factors"} if not labels.continuous.all() else set()
+        there |= {"continuous"} if labels.continuous.any() else set()
+    return frozenset(there)
 
 
 def evaluate(
@@ -106,14 +111,14 @@ def evaluate(
         batch_size=batch_size,
         progress=progress,
     )
-    grid = dataset.grid if calibrate else None
-    bounding = {} if grid is None else bounding_views(grid, dim, images)
+    labels = labels_of(dataset)
+    bounding = bounding_views(dataset, dim, images) if calibrate else {}
     if progress:
-        size = (num_train, dim, () if dataset.grid is None else dataset.grid.sizes)
+        size = (len(samples[0].train), dim, () if labels is None else labels.sizes)
         _announce(chosen, size, views=len(views), bounding=len(bounding), seeds=len(seeds))
     rows: list[Row] = []
     for name in _bar(chosen, progress):
-        rows += _score(METRICS[name], views, bounding, samples, protocol)
+        rows += _score(METRICS[name], views, bounding, samples, protocol, labels)
     return rows
 
 
@@ -161,6 +166,7 @@ def _score(
     bounding: Mapping[str, View],
     samples: Sequence[Sample],
     protocol: str,
+    labels: Labels | None,
 ) -> list[Row]:
     """The rows of one metric: all layers and representations, with their floor and ceiling."""
     exact = protocol == "exact" and metric.exact is not None
@@ -171,7 +177,7 @@ def _score(
     notes: dict[tuple[int, str], str] = {}
     for sample in samples:
         for place in places:
-            result, note = _run(metric, views[place], sample, exact)
+            result, note = _run(metric, views[place], sample, exact, labels)
             if result is None:
                 notes.setdefault(place, note)
             else:
@@ -179,7 +185,7 @@ def _score(
     bounds: dict[str, dict[str, Any]] = {}
     for bound, formula in bounding.items():
         if metric.calibrated and len(notes) < len(places):
-            bounds[bound] = _run(metric, formula, samples[0], exact)[0] or {}
+            bounds[bound] = _run(metric, formula, samples[0], exact, labels)[0] or {}
     rows: list[Row] = []
     for layer, representation in places:
         place, dim = (layer, representation), views[layer, representation].codes.shape[1]
@@ -193,33 +199,45 @@ def _score(
 
 
 def _run(
-    metric: Metric, view: View, sample: Sample, exact: bool
+    metric: Metric, view: View, sample: Sample, exact: bool, labels: Labels | None
 ) -> tuple[dict[str, Any] | None, str]:
     """A metric's result; None, and why, where it is not defined for this code or data set."""
     try:
-        return metric.run(_inputs(metric, view, sample, exact)), ""
+        return metric.run(_inputs(metric, view, sample, exact, labels)), ""
     except ValueError as error:
         return None, str(error)
 
 
-def _inputs(metric: Metric, view: View, sample: Sample, exact: bool) -> Inputs:
+def _inputs(
+    metric: Metric, view: View, sample: Sample, exact: bool, labels: Labels | None
+) -> Inputs:
     """What `metric` is given; all images under "exact" if it sums over them."""
-    train, grid = sample.train, None if view.source is None else view.source.grid
-    if exact and metric.exact == "grid":
-        train = view.numbers
+    train = view.numbers if exact and metric.exact == "grid" else sample.train
     known, test = view.rows(train), view.rows(sample.test)
     error = view.error
-    return Inputs(
+    inputs = Inputs(
         codes=view.codes[known],
         logvar=view.logvar[known],
-        factors=None if grid is None else factors_of(grid, train),
+        factors=None,
         codes_test=view.codes[test],
-        factors_test=None if grid is None else factors_of(grid, sample.test),
+        factors_test=None,
         represent=view.represent,
         source=view.source,
         seed=sample.seed,
         protocol="exact" if exact else "dlib",
         error=None if error is None else lambda codes: error(codes, train[: len(codes)]),
+    )
+    if labels is None:
+        return inputs
+    values, values_test = labels.of(train), labels.of(sample.test)
+    discrete = ~labels.continuous
+    if discrete.any():
+        inputs = inputs._replace(
+            factors=values[:, discrete].astype(np.int64),
+            factors_test=values_test[:, discrete].astype(np.int64),
+        )
+    return inputs._replace(
+        values=values, values_test=values_test, continuous=tuple(labels.continuous.tolist())
     )
 
 

@@ -6,12 +6,22 @@ from typing import Any
 import jax
 import numpy as np
 
+from devae_jax.metrics.declaration import Score
 from devae_jax.metrics.draws import numpy_rng
 from devae_jax.metrics.fits import small_fits
 from devae_jax.metrics.information import entropy, measure
 from devae_jax.metrics.inputs import Labels, check, check_codes, check_split, spread
 
 _NEIGHBOURS = 10  # of the authors' code
+
+
+def infomec_scores(suffix: str, words: str) -> tuple[Score, ...]:
+    """The rows of an estimate of InfoMEC, by what follows their names and labels."""
+    return (
+        Score(f"infom{suffix}", "infom", f"InfoM{words}"),
+        Score(f"infoe{suffix}", "infoe", f"InfoE{words}", details=("per_factor",)),
+        Score(f"infoc{suffix}", "infoc", f"InfoC{words}"),
+    )
 
 
 def infomec(
@@ -36,7 +46,7 @@ def infomec(
     """
     info, labels, facts = measure(codes, factors, protocol, bins, "binned")
     codes = check_codes(codes)
-    return _answers(codes, labels, info.mi, _active(codes)) | facts
+    return _answers(codes, labels, info.mi, active_latents(codes)) | facts
 
 
 def infomec_knn(
@@ -61,7 +71,7 @@ def infomec_knn(
     from sklearn.feature_selection import mutual_info_classif
 
     codes, labels = check(codes, factors)
-    active, rng = _active(codes), numpy_rng(key)
+    active, rng = active_latents(codes), numpy_rng(key)
     mi = np.zeros((codes.shape[1], len(labels.sizes)))
     with small_fits():
         for k in labels.varying if active.any() else ():
@@ -83,7 +93,7 @@ def infomec_knn_seconds(num_samples: int, dim: int, sizes: Sequence[int]) -> flo
     return num_samples * dim * (4.5e-6 * len(sizes) + 1.7e-8 * sum(sizes))
 
 
-def _active(codes: np.ndarray) -> np.ndarray:
+def active_latents(codes: np.ndarray) -> np.ndarray:
     """Latents that span at least 1/20 of the widest one's range, bool [D]."""
     span = np.ptp(codes, axis=0)
     return span > span.max() / 20
@@ -99,12 +109,12 @@ def _answers(
     nmi[:, varying] = mi[:, varying] / known
     pruned = nmi[np.ix_(active, varying)]
     per_latent = np.full(len(active), np.nan)
-    per_latent[active] = _share(pruned)
+    per_latent[active] = share(pruned)
     explicit = _linear_part(codes, labels)
     return {
-        "infom": _above_chance(_share(pruned), len(varying)),
+        "infom": above_chance(share(pruned), len(varying)),
         "infoe": float(np.mean(explicit)),
-        "infoc": _above_chance(_share(pruned.T), int(active.sum())),
+        "infoc": above_chance(share(pruned.T), int(active.sum())),
         "per_latent": per_latent,
         "per_factor": spread(explicit, varying, len(labels.sizes)),
         "nmi": nmi,
@@ -128,14 +138,14 @@ def _linear_part(codes: np.ndarray, labels: Labels) -> list[float]:
     return parts
 
 
-def _share(matrix: np.ndarray) -> np.ndarray:
+def share(matrix: np.ndarray) -> np.ndarray:
     """The largest entry's part of each row's sum; rows of zeros are spread evenly."""
     total = matrix.sum(1)
     part = matrix.max(1, initial=0.0) / np.where(total > 0, total, 1.0)
     return np.where(total > 0, part, 1 / max(matrix.shape[1], 1))
 
 
-def _above_chance(shares: np.ndarray, number: int) -> float:
+def above_chance(shares: np.ndarray, number: int) -> float:
     """The mean share between 1 / number (0) and 1 (1); one alone, or none, is trivially 1 or 0."""
     if not shares.size or number < 2:
         return float(number == 1 and shares.size > 0)

@@ -9,13 +9,19 @@ from typing import Any
 
 from devae_jax.metrics.active_units import active_units
 from devae_jax.metrics.beta_vae import beta_vae
+from devae_jax.metrics.continuous import CONTINUOUS
 from devae_jax.metrics.dci import dci, dci_seconds
-from devae_jax.metrics.declaration import NEEDS, Inputs, Metric, Score
+from devae_jax.metrics.declaration import NEEDS, Inputs, Metric, Score, missing
 from devae_jax.metrics.diffusion import diffusion
 from devae_jax.metrics.downstream import downstream, downstream_seconds
 from devae_jax.metrics.explicitness import explicitness
 from devae_jax.metrics.factor_vae import factor_vae
-from devae_jax.metrics.infomec import infomec, infomec_knn, infomec_knn_seconds
+from devae_jax.metrics.infomec import (
+    infomec,
+    infomec_knn,
+    infomec_knn_seconds,
+    infomec_scores,
+)
 from devae_jax.metrics.irs import irs
 from devae_jax.metrics.jemmig import jemmig
 from devae_jax.metrics.kl import kl
@@ -32,7 +38,11 @@ from devae_jax.names import unknown
 Range = tuple[float | None, float | None]
 ANY: Range = (None, None)
 FACTORS = ("factors",)
-GROUPS = {"cheap": ("cheap",), "all": ("cheap", "standard")}
+GROUPS = {
+    "cheap": ("cheap",),
+    "continuous": ("continuous",),
+    "all": ("cheap", "standard", "continuous"),
+}
 
 
 def _one(
@@ -50,14 +60,6 @@ def _standard(function: Callable[..., dict[str, Any]], label: str, protocol: str
     """A function of codes and factors with a single score and sums over the grid."""
     scores = _one(function.__name__, label)
     return Metric(_of_codes(function), scores, "standard", FACTORS, protocol, "grid")
-
-
-def _infomec_scores(suffix: str, words: str) -> tuple[Score, ...]:
-    return (
-        Score(f"infom{suffix}", "infom", f"InfoM{words}"),
-        Score(f"infoe{suffix}", "infoe", f"InfoE{words}", details=("per_factor",)),
-        Score(f"infoc{suffix}", "infoc", f"InfoC{words}"),
-    )
 
 
 def _rmig(x: Inputs) -> dict[str, Any]:
@@ -221,11 +223,11 @@ METRICS: dict[str, Metric] = {
         "paper",
     ),
     "infomec": Metric(
-        _of_codes(infomec), _infomec_scores("", ""), "standard", FACTORS, "binned", "sample"
+        _of_codes(infomec), infomec_scores("", ""), "standard", FACTORS, "binned", "sample"
     ),
     "infomec_knn": Metric(
         lambda x: infomec_knn(x.codes, x.factors, x.seed),
-        _infomec_scores("_knn", ", nearest neighbours"),
+        infomec_scores("_knn", ", nearest neighbours"),
         "standard",
         FACTORS,
         "paper",
@@ -276,6 +278,7 @@ METRICS: dict[str, Metric] = {
         "dlib",
         "grid",
     ),
+    **CONTINUOUS,
 }
 
 SCORES: dict[str, Score] = {
@@ -287,7 +290,8 @@ def resolve(names: str | Sequence[str], available: Collection[str] = tuple(NEEDS
     """Metric names from "all", "cheap", one name or several, each once.
 
     Args:
-      available: what the data and the model have, of `NEEDS`. Groups leave out what needs more.
+      available: what the data and the model have, of `NEEDS`. Groups leave out what needs more,
+        and metrics of continuous factors where there are none.
 
     Raises:
       ValueError: for an unknown name, and for one that needs what is not available.
@@ -299,14 +303,16 @@ def resolve(names: str | Sequence[str], available: Collection[str] = tuple(NEEDS
     chosen: list[str] = []
     for name in (names,) if isinstance(names, str) else names:
         if name in GROUPS:
-            chosen += [each for each in possible if METRICS[each].group in GROUPS[name]]
+            groups = set(GROUPS[name]) - (
+                {"continuous"} if "continuous" not in available else set()
+            )
+            chosen += [each for each in possible if METRICS[each].group in groups]
         elif name not in METRICS:
             raise unknown("metric", name, [*GROUPS, *METRICS])
         elif name not in possible:
-            missing = [NEEDS[need] for need in METRICS[name].needs if need not in available]
             raise ValueError(
-                f"got metric {name!r} for {' and '.join(missing)}, expected one that needs less; "
-                f"choose one of {', '.join(possible)}"
+                f"got metric {name!r} for {missing(METRICS[name], available)}, expected one that "
+                f"needs less; choose one of {', '.join(possible)}"
             )
         else:
             chosen.append(name)

@@ -71,8 +71,9 @@ def grid_of(source: Any) -> FactorGrid:
     """
     grid = source if isinstance(source, FactorGrid) else source.grid
     if grid is None:
+        lacks = "factors" if getattr(source, "table", None) is None else "a full grid of factors"
         raise ValueError(
-            f"got data set {source.name!r} without factors, expected one with a factor grid; "
+            f"got data set {source.name!r} without {lacks}, expected one with a factor grid; "
             "choose a metric that needs none"
         )
     return grid

@@ -180,6 +180,8 @@ def _load_data(config: ConfigDict) -> Dataset:
         progress=config.train.progress,
         path=config.data.path,
         channels=config.data.channels,
+        on_error=config.data.on_error,
+        continuous=tuple(config.data.continuous),
     )
     return data.load(
         specs.resolve(config.data.name, data.DATASETS, "data.name"),

@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from devae_jax.data.images import images_of
+from devae_jax.data.labels import labels_of
 from devae_jax.evaluation.codes import DivergedError, code_shape, draw_sample
 from devae_jax.evaluation.evaluate import evaluate
 from devae_jax.evaluation.rows import Row, by_score, compact
@@ -70,7 +71,9 @@ def draw(run: Run, rows: Sequence[Row] | None = None) -> dict[str, Path]:
     num_layers, dim = code_shape(run.coder, run.dataset)
     known = _laid_over(_of_run(run, run.folder), rows or ())
     shown = _figure_scores(known)
-    wanted = ["kl_per_latent"] + ["mi"] * (run.dataset.grid is not None)
+    labels = labels_of(run.dataset)
+    names = () if labels is None else np.array(labels.names)[~labels.continuous].tolist()
+    wanted = ["kl_per_latent"] + ["mi"] * bool(names)
     if any(len(shown.get(name, ())) != num_layers for name in wanted):
         fresh = _scored(run, seeds=(0,), calibrate=False, progress=False)
         known, shown = _laid_over(fresh, known), _figure_scores(fresh)
@@ -87,7 +90,7 @@ def draw(run: Run, rows: Sequence[Row] | None = None) -> dict[str, Path]:
         decode=run.decode,
         kl=shown.get("kl_per_latent", np.full((num_layers, dim), np.nan)),
         mi=shown["mi"][0] if "mi" in shown else None,
-        factors=() if run.dataset.grid is None else run.dataset.grid.names,
+        factors=names,
         rows=run.folder.metrics(run.member),
     )
 

@@ -102,6 +102,9 @@ def by_hand(name, seed, layer, exact):
             seed=seed,
             protocol="exact" if exact and METRICS[name].exact else "dlib",
             error=errors,
+            values=factors.astype(np.float64),
+            values_test=factors_test.astype(np.float64),
+            continuous=(False,) * 3,
         )
     )
 

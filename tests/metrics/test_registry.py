@@ -19,6 +19,7 @@ CODES = ("noise", "perfect", "constant")
 PROTOCOLS = ("dlib", "exact")
 EVERY = [(name, code, protocol) for name in METRICS for code in CODES for protocol in PROTOCOLS]
 SLACK = 1e-6  # what an optimiser may miss
+GROUPS_AND_NONE = ("cheap", "standard", "continuous", "extra")
 UNITS = {"", "nats", "latents"}
 
 
@@ -43,6 +44,9 @@ def make_inputs(code="noise", protocol="dlib"):
         seed=0,
         protocol=protocol,
         error=lambda codes: np.square(codes).sum(1),
+        values=train.astype(np.float64),
+        values_test=test.astype(np.float64),
+        continuous=(True, False, True),
     )
 
 
@@ -93,13 +97,15 @@ def test_a_metric_reads_no_more_than_it_says(name):
     given = make_inputs("perfect", "exact" if metric.exact is None else "dlib")
     if not {"factors", "grid"} & set(metric.needs):
         given = given._replace(factors=None, factors_test=None)
+    if "values" not in metric.needs:
+        given = given._replace(values=None, values_test=None, continuous=())
     if "grid" not in metric.needs:
         given = given._replace(represent=None, source=None)
     if "posterior" not in metric.needs:
         given = given._replace(logvar=None)
     if "decode" not in metric.needs:
         given = given._replace(error=None)
-    assert set(metric.needs) <= set(NEEDS) and metric.group in ("cheap", "standard", "extra")
+    assert set(metric.needs) <= set(NEEDS) and metric.group in GROUPS_AND_NONE
     found, expected = metric.run(given), result_of(name, "perfect", "dlib")
     for key in ("protocol", *(score.key for score in metric.scores)):
         assert found[key] == expected[key]
@@ -120,6 +126,12 @@ def test_groups_leave_out_what_cannot_be_had():
     assert set(resolve("cheap")) < set(resolve("all")) < set(METRICS)
     for group, members in GROUPS.items():
         assert {METRICS[name].group for name in resolve(group)} == set(members)
+    assert "mcc" not in resolve("all", ("values", "factors", "posterior"))
+    assert resolve("mcc", ("values",)) == ["mcc"]
+    measured = ("values", "continuous", "posterior")
+    assert resolve("continuous", measured) == resolve("all", measured)[3:]
+    with pytest.raises(ValueError, match="'mig' for data without discrete factors"):
+        resolve("mig", measured)
     assert "factor_vae" not in resolve("all", ("factors", "posterior", "decode"))
     assert resolve(("kl", "cheap", "kl"), ("posterior",)) == ["kl", "active_units"]
 
