@@ -7,9 +7,9 @@ import tempfile
 # Tests run each program a few times: compiling it fast matters more than running it fast.
 os.environ["XLA_FLAGS"] = " ".join(
     [
+        "--xla_backend_optimization_level=0",  # what was given comes later and counts
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=8",
-        "--xla_backend_optimization_level=0",
     ]
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -17,8 +17,6 @@ from typing import Any
 
 from devae_jax.names import nearest, unknown
 
-_PREFIX = "devae_jax_user_"  # of modules read from a file
-
 
 def resolve(name: Any, table: Mapping[str, Callable], where: str) -> Callable:
     """The factory called `name`: an entry of `table`, or a reference to the user's own.
@@ -78,12 +76,8 @@ def text_of(value: Any, where: str) -> Any:
 
 def _importable(module: ModuleType) -> bool:
     """Whether its name finds it in another process too: not so for a file run or read by path."""
-    try:
-        spec = importlib.util.find_spec(module.__name__)
-    except (ImportError, ValueError):
-        return False
-    found = spec is not None and not module.__name__.startswith(_PREFIX)
-    return found and module.__name__ != "__main__"
+    top = module.__name__.partition(".")[0]  # asked of the finders: modules in memory do not count
+    return any(finder.find_spec(top, None) for finder in sys.meta_path) and top != "__main__"
 
 
 def _path(place: str) -> Path:
@@ -93,7 +87,7 @@ def _path(place: str) -> Path:
 @functools.cache
 def _file(path: str) -> ModuleType:
     """The module in a file, under a name that no package has."""
-    name = f"{_PREFIX}{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+    name = f"devae_jax_user_{hashlib.sha256(path.encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not Path(path).is_file():
         raise ValueError(f"there is no file {path}")

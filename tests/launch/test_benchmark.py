@@ -49,6 +49,7 @@ def test_step_says_how_to_get_torch(monkeypatch):
         step.run(TINY)
 
 
+@pytest.mark.slow
 def test_devices_share_a_step(monkeypatch):
     rows = devices.run(TINY)
     names = [f"{form}, {n} devices" for form in ("fast, jit", "native, pmap") for n in (1, 2)]
@@ -64,11 +65,13 @@ def test_devices_share_a_step(monkeypatch):
         devices.run(TINY)
 
 
+@pytest.mark.slow
 def test_loop_compares_bare_steps_and_scans(monkeypatch):
     monkeypatch.setattr(loop, "_starts", lambda options: [])  # processes: integration tests
     assert [row.peer for row in loop.run(TINY)] == ["bare", "one by one"]
 
 
+@pytest.mark.slow
 def test_population_is_compared_with_its_members():
     with jax.debug_key_reuse(False):
         rows = population.run(TINY)

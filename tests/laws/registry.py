@@ -22,7 +22,12 @@ def config_of(method, num_layers=None, likelihood="bernoulli"):
     config = module.get_config(",".join(filter(None, [variant, "toy"])))
     config.objective.likelihood = likelihood
     config.model.width = 8
+    if "noise_dim" in config.model:
+        config.data.image_size = 8  # a game of two networks compiles for long
     config.train.progress = config.train.tensorboard = False
+    for term in config.objective.terms.values():
+        if "depth" in term:
+            term.depth = 2
     if num_layers is not None and num_layers != config.model.get("num_layers", 1):
         config.model.latents = "single" if num_layers == 1 else "dit"
         for term in config.objective.terms.values():

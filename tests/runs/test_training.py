@@ -22,8 +22,8 @@ def small(method="devae", **changes):
     config = config_of(method)
     config.steps = 40
     config.train.log_every = 5
-    config.train.checkpoint_every = config.train.eval_every = 10
-    config.eval.samples = 200
+    config.train.checkpoint_every, config.train.eval_every = 10, 20
+    config.eval.samples = 100
     config.parallel.devices = 1
     for key, value in changes.items():
         node = config
