@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
                 "channels": placeholder(int),  # of such images, 1 or 3; unset: as they are
                 "data_dir": "",  # cache of rendered tables; empty: the user's cache folder
                 "source": {
-                    "kind": "ondevice",  # or "pairs" (weak supervision), "stream" (from disk)
+                    "kind": "ondevice",  # or "pairs", "temporal" (weak supervision), "stream"
                     "sampling": "replacement",  # or "epoch"
                 },
             },

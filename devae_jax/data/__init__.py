@@ -11,14 +11,17 @@ from typing import Any
 from devae_jax.data import (
     arrays,
     dsprites_regen,
+    lobes,
     ondevice,
     pairs,
     pictures,
     real,
     shapes3d_like,
     stream,
+    temporal,
     toy,
     variants,
+    xy_squares,
 )
 from devae_jax.data.factors import num_images
 from devae_jax.data.images import images_of, points_of
@@ -52,6 +55,9 @@ DATASETS: dict[str, Loader] = {
     },
     "shapes3d": functools.partial(real.load, "shapes3d"),
     "shapes3d_like": shapes3d_like.load,
+    "xy_squares": xy_squares.load,
+    "lobes": lobes.load,
+    "lobes_two": functools.partial(lobes.load, objects=2),
     "toy": toy.load,
     "toy_rgb": functools.partial(toy.load, channels=3),
     "arrays": arrays.load,
@@ -62,6 +68,7 @@ DATASETS: dict[str, Loader] = {
 SOURCES: dict[str, Callable[..., Source]] = {
     "ondevice": ondevice.source,
     "pairs": pairs.source,
+    "temporal": temporal.source,
     "stream": stream.source,
 }
 
