@@ -1,6 +1,8 @@
 """Code of the user's own: found, saved by name, trusted, and refused in one line."""
 
+import importlib.util
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -70,6 +72,15 @@ def test_a_factory_itself_is_saved_by_name(method, tmp_path):
     assert text_of(kl.pressure, "kind") == "devae_jax.objectives.kl:pressure"
     with pytest.raises(ValueError, match="top of its file"):
         text_of(lambda context: None, "objective.terms.mine.kind")
+
+
+def test_a_factory_of_the_config_file_is_saved_by_its_path(method, monkeypatch):
+    """Flags load a config under a name of their own, by which no other process finds it."""
+    spec = importlib.util.spec_from_file_location("config_config", method)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "config_config", module)
+    spec.loader.exec_module(module)
+    assert text_of(module.first_latent, "kind") == f"{method.resolve()}:first_latent"
 
 
 def test_a_relative_path_is_saved_whole(method, monkeypatch):
