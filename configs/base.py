@@ -32,7 +32,7 @@ def get_config() -> ConfigDict:
                 "data_dir": "",  # cache of rendered tables; empty: the user's cache folder
                 "source": {
                     "kind": "ondevice",  # or "pairs", "temporal" (weak supervision), "stream"
-                    "sampling": "replacement",  # or "epoch"
+                    "sampling": placeholder(str),  # of ondevice: "replacement" if unset, "epoch"
                 },
             },
             "model": {

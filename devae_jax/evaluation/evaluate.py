@@ -18,8 +18,9 @@ from devae_jax.evaluation.codes import (
     encoded_views,
 )
 from devae_jax.evaluation.rows import Row, by_score, make_rows, undefined
+from devae_jax.metrics.choice import metrics_of
 from devae_jax.metrics.inputs import PROTOCOLS
-from devae_jax.metrics.registry import METRICS, Inputs, Metric, resolve
+from devae_jax.metrics.registry import Inputs, Metric
 from devae_jax.names import unknown
 from devae_jax.types import Dataset
 
@@ -44,7 +45,7 @@ def evaluate(
     coder: Coder,
     dataset: Dataset,
     *,
-    metrics: str | Sequence[str] = "cheap",
+    metrics: str | Sequence[str | Metric] = "cheap",
     protocol: str = "dlib",
     layers: str | Sequence[int] = "all",
     representations: Sequence[str] = ("mean",),
@@ -63,7 +64,8 @@ def evaluate(
 
     Args:
       metrics: names in `metrics.registry`, "cheap" or "all"; these leave out what the data set
-        or the coder does not allow: scores that need factors, or decoded images.
+        or the coder does not allow: scores that need factors, or decoded images. A metric of
+        your own may stand in place of a name.
       protocol: "dlib" has the sample sizes and definitions of published numbers; "exact" sums
         over the whole factor grid where it can and corrects known faults. A row says which
         definition it holds: metrics of a sample have no exact one.
@@ -96,7 +98,7 @@ def evaluate(
     if not seeds:
         raise ValueError("got no evaluation seeds, expected one or more; pass seeds=(0, 1, 2)")
     there = available(dataset, decode=coder.logits is not None)
-    chosen = resolve(metrics, there if "mean" in representations else there - {"posterior"})
+    chosen = metrics_of(metrics, there if "mean" in representations else there - {"posterior"})
     num_layers, dim = code_shape(coder, dataset)
     layers = _layer_numbers(layers, num_layers)
     samples = [draw_sample(dataset, seed, num_train, num_test) for seed in seeds]
@@ -118,19 +120,19 @@ def evaluate(
         _announce(chosen, size, views=len(views), bounding=len(bounding), seeds=len(seeds))
     rows: list[Row] = []
     for name in _bar(chosen, progress):
-        rows += _score(METRICS[name], views, bounding, samples, protocol, labels)
+        rows += _score(chosen[name], views, bounding, samples, protocol, labels)
     return rows
 
 
 def _images(
     dataset: Dataset,
-    chosen: Sequence[str],
+    chosen: Mapping[str, Metric],
     protocol: str,
     samples: Sequence[Sample],
     floats: int,
 ) -> np.ndarray:
     """The numbers of the images to encode, ascending; `floats` means of each are kept."""
-    asked = [METRICS[name] for name in chosen]
+    asked = list(chosen.values())
     fits = dataset.size * floats * 8 < _BYTES  # means and log-variances
     exact = protocol == "exact" and any(metric.exact == "grid" for metric in asked)
     if exact and not fits:
@@ -144,7 +146,7 @@ def _images(
 
 
 def _announce(
-    chosen: Sequence[str],
+    chosen: Mapping[str, Metric],
     size: tuple[int, int, Sequence[int]],
     *,
     views: int,
@@ -152,8 +154,7 @@ def _announce(
     seeds: int,
 ) -> None:
     """Says what will take long, before it does, on a sample of `size`, as `Metric.seconds`."""
-    for name in chosen:
-        metric = METRICS[name]
+    for name, metric in chosen.items():
         if metric.seconds is not None:
             times = views * (1 if metric.costly else seeds) + bounding * metric.calibrated
             seconds = times * metric.seconds(*size)

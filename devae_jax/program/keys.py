@@ -26,8 +26,8 @@ def normalised(config: ConfigDict) -> ConfigDict:
     changed = {}
     for key, value in flatten(config).items():
         text = references.text_of(value, key)
-        if text is not value:
-            changed[key] = text
+        if text != value:
+            changed[key] = tuple(text) if isinstance(text, list) else text
     with config.unlocked(), config.ignore_type():
         config.update_from_flattened_dict(changed)
     return config

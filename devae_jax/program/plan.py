@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from devae_jax import data, rng
 from devae_jax.names import lookup, nearest
-from devae_jax.program import describe, keys, schema, specs
+from devae_jax.program import describe, keys, references, schema, specs
 from devae_jax.training import optim
 from devae_jax.training.engine import MODES
 from devae_jax.training.loop import Schedule
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
     layer_labels: what distinguishes the latent layers, ["β=1", "β=10"]; None if nothing does
     conventions: what a loss of this run means, as text
     keep: how many checkpoints
-    eval_samples, eval_metrics: of the scores during training
+    eval_samples, eval_metrics: of the scores during training; names, or the user's own
     """
 
     config: ConfigDict
@@ -63,7 +63,7 @@ class Plan(NamedTuple):
     tensorboard: bool
     progress: bool
     eval_samples: int
-    eval_metrics: tuple[str, ...]
+    eval_metrics: tuple[Any, ...]
 
 
 def plan(config: ConfigDict, members: Sequence[Mapping[str, Any]] = ()) -> Plan:
@@ -101,7 +101,10 @@ def plan(config: ConfigDict, members: Sequence[Mapping[str, Any]] = ()) -> Plan:
         tensorboard=config.train.tensorboard,
         progress=config.train.progress,
         eval_samples=config.eval.samples,
-        eval_metrics=tuple(config.eval.metrics),
+        eval_metrics=tuple(
+            references.load(name, "eval.metrics") if references.is_reference(name) else name
+            for name in config.eval.metrics
+        ),
     )
 
 

@@ -28,6 +28,18 @@ def resolve(name: Any, table: Mapping[str, Callable], where: str) -> Callable:
         return table[name]
     if not is_reference(name):
         raise unknown(where, name, table)
+    factory = load(name, where)
+    if not callable(factory):
+        raise ValueError(f"got {where}={name!r}, expected a function; fix the name")
+    return factory
+
+
+def load(name: str, where: str) -> Any:
+    """What a reference points to.
+
+    Raises:
+      ValueError: the module does not import, or has nothing of that name.
+    """
     place, _, attribute = name.rpartition(":")
     try:
         module = _file(str(_path(place))) if place.endswith(".py") else _module(place)
@@ -36,19 +48,27 @@ def resolve(name: Any, table: Mapping[str, Callable], where: str) -> Callable:
             f"got {where}={name!r}, and importing {place} ended in {type(error).__name__}: "
             f"{_first_line(error)}, expected a module that imports; fix {place}"
         ) from error
-    factory = getattr(module, attribute, None)
-    if not callable(factory):
-        public = [key for key, value in vars(module).items() if callable(value)]
+    if not hasattr(module, attribute):
         raise ValueError(
-            f"got {where}={name!r}, expected a function called {attribute!r} in "
-            f"{module.__file__}{nearest(attribute, public)}; fix the name"
+            f"got {where}={name!r}, expected something called {attribute!r} in "
+            f"{module.__file__}{nearest(attribute, vars(module))}; fix the name"
         )
-    return factory
+    return getattr(module, attribute)
 
 
 def is_reference(name: Any) -> bool:
     """Whether a name points to the user's own code."""
     return isinstance(name, str) and ":" in name
+
+
+def code_in(flat: Mapping[str, Any]) -> list[str]:
+    """The references in a flat config: what it would run, of the user's own."""
+    found = []
+    for key, value in flat.items():
+        if key.rpartition(".")[2] in ("name", "kind") or key == "eval.metrics":
+            items = value if isinstance(value, list | tuple) else [value]
+            found += [item for item in items if is_reference(item)]
+    return found
 
 
 def text_of(value: Any, where: str) -> Any:
@@ -57,6 +77,8 @@ def text_of(value: Any, where: str) -> Any:
     Raises:
       ValueError: a factory that cannot be found again by name.
     """
+    if isinstance(value, list):
+        return [text_of(item, where) for item in value]
     if is_reference(value) and value.rpartition(":")[0].endswith(".py"):
         place, _, attribute = value.rpartition(":")
         return f"{_path(place)}:{attribute}"

@@ -105,7 +105,7 @@ def read(config: ConfigDict) -> Specs:
             name: spec("term", TERMS, _set(options), f"objective.terms.{name}", "kind")
             for name, options in _dicts(terms, "objective.terms")
         },
-        source=spec("source", SOURCES, config.data.source.to_dict(), "data.source", "kind"),
+        source=spec("source", SOURCES, _set(config.data.source.to_dict()), "data.source", "kind"),
         optimizer=Spec("optimizer", adam, *split(adam, optimizer, "optimizer")),
         players={},
     )

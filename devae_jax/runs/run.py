@@ -12,7 +12,7 @@ from devae_jax.evaluation.codes import Coder
 from devae_jax.program import plan as programs
 from devae_jax.program.keys import flatten
 from devae_jax.program.plan import Plan
-from devae_jax.program.references import is_reference
+from devae_jax.program.references import code_in
 from devae_jax.runs.folder import Folder
 from devae_jax.training.engine import Steps, mesh_of
 from devae_jax.training.step import Layout, Program
@@ -176,7 +176,7 @@ def _restore(folder: Folder, step: int | None, trust: bool) -> tuple[Plan, Train
 
 def _check_trust(config: ConfigDict, trust: bool) -> None:
     """Loading must not run a stranger's code."""
-    code = [value for value in flatten(config).values() if is_reference(value)]
+    code = code_in(flatten(config))
     if code and not trust:
         raise ValueError(
             f"got a run that needs {', '.join(code)}, expected one that needs no code but the "

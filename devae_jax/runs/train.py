@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from devae_jax.evaluation.evaluate import available, by_score, evaluate
-from devae_jax.metrics.registry import resolve
+from devae_jax.metrics.choice import metrics_of
 from devae_jax.program import plan as programs
 from devae_jax.program.keys import to_json
 from devae_jax.program.plan import Plan
@@ -126,14 +126,15 @@ def _runs(
 
 def _scoring(plan: Plan) -> loop.Evaluate:
     """The scores in the rows of metrics.jsonl, "eval/...": the cheap ones and those asked for."""
-    names = resolve(("cheap", *plan.eval_metrics), available=available(plan.dataset, decode=True))
+    metrics = ("cheap", *plan.eval_metrics)
+    metrics_of(metrics, available(plan.dataset, decode=True))  # refused before anything is written
     functions = functions_of(plan.program, jax.local_devices()[0].platform)
 
     def score(run: Run) -> dict[str, Any]:
         rows = evaluate(
             run.coder,
             run.dataset,
-            metrics=names,
+            metrics=metrics,
             layers="all",
             seeds=(run.step,),
             calibrate=False,

@@ -95,7 +95,7 @@ def test_a_relative_path_is_saved_whole(method, monkeypatch):
         ("import nothing_of_that_name", "f", "ModuleNotFoundError: No module named 'nothing_of"),
         ("def f(:", "f", "SyntaxError"),
         (METHOD, "first_latnet", "did you mean 'first_latent'"),
-        (METHOD, "number", "expected a function called 'number'"),
+        (METHOD, "number", "number', expected a function"),
         (METHOD, "no_term", r"a function of \(first, second\), expected a term"),
     ],
 )
@@ -144,3 +144,27 @@ def test_keys_that_share_a_number_by_a_reference_to_nothing():
     config = beta_vae.get_config("toy")
     with pytest.raises(KeyError, match="stage_stps"):
         config.model.get_ref("stage_stps")
+
+
+def test_a_metric_of_ones_own_in_the_rows_of_training(tmp_path):
+    path = tmp_path / "metric.py"
+    path.write_text(
+        "from devae_jax.metrics.declaration import Metric, Score\n"
+        "METRIC = Metric(run=lambda x: {'spread': float(x.codes.std()), 'protocol': 'mine'},\n"
+        "    scores=(Score('spread', 'spread', 'Spread', better=None),), group='extra',\n"
+        "    needs=(), protocol='mine')\n"
+    )
+    config = small("beta_vae", steps=20, eval__metrics=("cheap", f"{path}:METRIC"))
+    run = devae_jax.train(config, tmp_path / "run")
+    assert run.folder.metrics()[-1]["eval/spread"][0] > 0
+    with pytest.raises(ValueError, match="trust=True"):
+        devae_jax.load(tmp_path / "run")
+    with pytest.raises(ValueError, match="did you mean 'METRIC'"):
+        programs.plan(small("beta_vae", eval__metrics=(f"{path}:METRICS",)))
+
+
+def test_a_colon_that_is_no_code_needs_no_trust(tmp_path):
+    config = small("beta_vae", steps=10)
+    config.method = "mine: the first"
+    devae_jax.train(config, tmp_path / "run")
+    assert devae_jax.load(tmp_path / "run").config.method == "mine: the first"

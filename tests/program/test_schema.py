@@ -207,7 +207,7 @@ def test_the_schema_is_the_bases():
             continue
         with pytest.raises(ValueError, match=re.escape(key.split(".")[-1])):
             schema.check(changed(key, object()))
-        assert value is not None or key in ("data.channels", "model.width")
+        assert value is not None or key in ("data.channels", "data.source.sampling", "model.width")
 
 
 def test_a_config_as_it_is_saved_is_one():

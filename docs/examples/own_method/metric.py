@@ -13,7 +13,7 @@ def unused(codes, factors):
 METRIC = Metric(
     run=lambda inputs: unused(inputs.codes, inputs.factors),
     scores=(Score("unused", "unused", "Unused latents", better=None),),
-    group="extra",  # by its name alone; "cheap": during training too
+    group="extra",
     needs=("factors",),
     protocol="own",
 )
