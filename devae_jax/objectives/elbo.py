@@ -101,6 +101,11 @@ def evidence(
             f"got a {type(model).__name__} as the model, expected a Model with an encoder and a "
             "decoder; fix model.name or objective.name"
         )
+    if "model" in terms:
+        raise ValueError(
+            "got a term called 'model', expected another name: players, their parameters and "
+            "their optimisers are told apart by these names; rename the term"
+        )
     lookup(dict.fromkeys(LAYER_SELECTIONS), layers, "objective.layers")
     error = lookup(LIKELIHOODS, likelihood, "objective.likelihood")
     num_layers, axis_name = context.num_layers, context.axis_name

@@ -119,6 +119,13 @@ def test_a_game_takes_no_terms():
         programs.plan(config)
 
 
+def test_no_term_takes_the_name_of_the_model():
+    config = get("beta_vae", "toy")
+    config.objective.terms.model = {"kind": "pressure", "betas": (1.0,)}
+    with pytest.raises(ValueError, match="a term called 'model'"):
+        programs.plan(config)
+
+
 def test_a_game_needs_two_players():
     config = get("devae", "toy")
     config.objective = get("infogan", "toy").objective
