@@ -27,6 +27,7 @@ def whole(tmp_path_factory):
     return path
 
 
+@pytest.mark.xdist_group("launch")
 def test_killed_stopped_and_restarted_run_equals_an_uninterrupted_one(whole, tmp_path):
     path = tmp_path / "run"
     endless = train_flags(path, 1_000_000)
@@ -53,6 +54,7 @@ def test_killed_stopped_and_restarted_run_equals_an_uninterrupted_one(whole, tmp
     assert rows == (whole / "metrics.jsonl").read_text().splitlines()
 
 
+@pytest.mark.xdist_group("launch")
 def test_finished_run_is_kept_and_a_changed_one_is_refused(whole):
     before = (whole / "metrics.jsonl").read_text()
     assert "--overwrite" in call("train", *train_flags(whole, 400), code=2)
@@ -61,6 +63,7 @@ def test_finished_run_is_kept_and_a_changed_one_is_refused(whole):
     assert (whole / "metrics.jsonl").read_text() == before
 
 
+@pytest.mark.xdist_group("launch")
 def test_evaluate_visualize_and_report(whole):
     table = call("evaluate", f"--workdir={whole}", "--metrics=mig,kl", "--layers=all")
     assert "mig" in table

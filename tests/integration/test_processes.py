@@ -77,6 +77,7 @@ def alone(tmp_path_factory):
     return on_one_device(tmp_path_factory.mktemp("alone") / "run", 20)
 
 
+@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("mode, other", [("jit", "pmap"), ("pmap", "jit")])
 def test_two_processes_train_as_one_and_one_goes_on_in_the_other_mode(pair, alone, mode, other):
     np.testing.assert_allclose(losses(pair / mode), alone[:2], rtol=1e-5)

@@ -85,6 +85,7 @@ def test_gpu_leaves_out_what_would_not_end_in_time(capsys):
     assert "left out for lack of time: one run, K = 3, sampled" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_gpu_measures_runs_and_populations(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     rows = gpu.run(TINY._replace(minutes=10.0))

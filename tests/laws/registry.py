@@ -51,7 +51,7 @@ def grouped(*values, slow=False):
 
 
 # The other number of layers and likelihood are for few methods by default, for all if slow.
-THOROUGH = ("vae", "factor_vae", "devae")
+THOROUGH = ("vae", "devae")
 
 
 def rows():

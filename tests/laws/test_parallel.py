@@ -119,7 +119,13 @@ def test_every_device_does_its_share(method):
         check_work(plan, mode)
 
 
-@pytest.mark.parametrize("method", [*FEW, *rest])
+@pytest.mark.parametrize(
+    "method",
+    [
+        m if m in ("factor_vae", "devae") else pytest.param(m, marks=pytest.mark.slow)
+        for m in METHODS
+    ],
+)
 def test_one_message_averages_all(method):
     check_messages(wide(method), "jit")
 

@@ -240,16 +240,16 @@ def test_a_folder_of_images(tmp_path):
         place = tmp_path / "images" / ("below" if i % 2 else "")
         Image.fromarray(rng.randint(0, 255, (20, 18, 3), np.uint8)).save(place / f"{i}.png")
     changes = {"data__name": "folder", "data__path": str(tmp_path / "images")}
-    config = small(**changes)
+    config = small(steps=20, train__eval_every=0, **changes)
     config.data.source = {"kind": "stream", "seed": 0, "threads": 2}
-    half = small(steps=20, **changes)
+    half = small(steps=10, train__eval_every=0, **changes)
     half.data.source = config.data.source
     whole = train(config, tmp_path / "whole")
     train(half, tmp_path / "parts")
     parts = train(config, tmp_path / "parts")
     assert_same_runs(tmp_path / "whole", tmp_path / "parts")
-    assert whole.step == parts.step == 40
-    two = small(parallel__devices=2, **changes)
+    assert whole.step == parts.step == 20
+    two = small(steps=20, train__eval_every=0, parallel__devices=2, **changes)
     two.data.source = config.data.source
     split = train(two, tmp_path / "split")
     losses = [[row["loss"] for row in run.folder.metrics()] for run in (whole, split)]

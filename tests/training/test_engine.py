@@ -35,7 +35,7 @@ SETTINGS = [  # in turn; in one program, alone on a device or each batch split i
     ("dynamic_vae", "jit", CPU, 2, 2),
     ("devae", "pmap", CPU, 2, 2),
     ("devae", "jit", ACCELERATOR, 4, 2),
-    ("factor_vae", "jit", ACCELERATOR, 2, 4),
+    ("dip_vae_i", "jit", ACCELERATOR, 2, 4),
     ("devae", "pmap", ACCELERATOR, 2, 2),
 ]
 
