@@ -89,7 +89,6 @@ def wide(method):
 
 
 FEW = ("vae", "factor_vae", "infogan", "devae")
-rest = [pytest.param(method, marks=pytest.mark.slow) for method in METHODS if method not in FEW]
 
 
 def usual(method):
