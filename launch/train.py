@@ -9,6 +9,7 @@ NaN or infinite (the last checkpoint is good); 75 stopped by SIGTERM or SIGINT a
 another process of the job was lost: the same command goes on.
 """
 
+import functools
 import os
 import sys
 
@@ -48,10 +49,11 @@ def main() -> int:
         return 0
     if _CONFIG.value is None or _WORKDIR.value is None:
         raise ValueError("got no --config or no --workdir, expected both; see --help")
-    return processes.guarded(_train, common.EXIT_STOPPED) if _DISTRIBUTED.value else _train()
+    run = functools.partial(_train, _WORKDIR.value)
+    return processes.guarded(run, common.EXIT_STOPPED) if _DISTRIBUTED.value else run()
 
 
-def _train() -> int:
+def _train(workdir: str) -> int:
     common.enable_compilation_cache()
 
     import jax
@@ -77,9 +79,7 @@ def _train() -> int:
     from devae_jax.training.loop import NonFiniteError
 
     try:
-        run = train(
-            _CONFIG.value, _WORKDIR.value, overwrite=_OVERWRITE.value, profile=_PROFILE.value
-        )
+        run = train(_CONFIG.value, workdir, overwrite=_OVERWRITE.value, profile=_PROFILE.value)
     except NonFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         return common.EXIT_NON_FINITE
