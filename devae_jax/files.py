@@ -1,14 +1,31 @@
-"""Files: written whole or not at all, JSON without NaN, rows that survive a crash."""
+"""Files: written whole or not at all, by one process at a time; rows that survive a crash."""
 
+import contextlib
+import datetime
+import errno
 import json
 import math
 import os
+import socket
+import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+BEAT = 30.0  # seconds between two signs of life of a lock's owner
+DEAD = 600.0  # seconds without one after which an owner elsewhere is given up
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class StorageError(OSError):
+    """A disk that is full, gone or read-only; what was written before is whole."""
+
+
+class LockedError(ValueError):
+    """Another process writes here."""
 
 
 def jsonable(value: Any) -> Any:
@@ -25,14 +42,23 @@ def jsonable(value: Any) -> Any:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Atomically: a reader sees the old file or the new one, never a part."""
+    """Atomically: a reader sees the old file or the new one, never a part.
+
+    Raises:
+      StorageError: there is no room, no permission or no folder.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with storing(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):  # of a folder that vanished
+                temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -54,3 +80,162 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return rows
+
+
+@contextlib.contextmanager
+def storing(path: str | Path) -> Iterator[None]:
+    """Turns what the disk refuses inside the block into one line that names `path`.
+
+    Raises:
+      StorageError: in the place of any OSError.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: str | Path, error: OSError) -> StorageError:
+    """The error for a write to `path` that failed."""
+    do = "free some space" if error.errno in FULL else "look at the folder and its permissions"
+    return StorageError(
+        f"got {error.strerror or type(error).__name__} writing {path}, expected to write there; "
+        f"{do}, then give the same command again: what was saved before is whole"
+    )
+
+
+@contextlib.contextmanager
+def claimed(path: str | Path, what: str) -> Iterator[None]:
+    """Holds the lock file `path` for the length of the block, so that one process writes `what`.
+
+    The file is made with O_EXCL, which network folders honour too, names its owner, and is
+    touched every half minute. That of a dead owner is taken over: its process is gone from this
+    machine, or on another machine ten minutes without a touch have passed, by the clock of the
+    folder.
+
+    Raises:
+      LockedError: says who writes, where and since when.
+      StorageError: the lock cannot be written.
+    """
+    path, mine = Path(path), _owner()
+    with storing(path):
+        if not _made(path, mine):
+            _take_over(path, what)
+            if not _made(path, mine):
+                raise LockedError(_in_use(path, what))
+    stopped = threading.Event()
+    threading.Thread(target=_beat, args=(path, stopped), daemon=True).start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        with contextlib.suppress(OSError):  # of a folder that vanished
+            if _read_owner(path).get("id") == mine["id"]:
+                path.unlink()
+
+
+def _owner() -> dict[str, Any]:
+    """Who this process is. Machines of one name differ in their boot or process namespace."""
+    return {
+        "id": uuid.uuid4().hex,
+        "host": socket.gethostname(),
+        "place": _place(),
+        "pid": os.getpid(),
+        "born": _born(os.getpid()),
+        "since": datetime.datetime.now(datetime.UTC).isoformat(" ", "seconds"),
+    }
+
+
+def _place() -> str:
+    """This boot and process namespace of this machine, where a process number has a meaning."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _born(pid: int) -> str:
+    """When a process began, which tells it from a later one of its number; "" if unknown."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _alive(owner: Mapping[str, Any]) -> bool:
+    """Whether a process of this machine still runs."""
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return _born(owner["pid"]) == owner["born"]
+
+
+def _made(path: Path, owner: Mapping[str, Any]) -> bool:
+    try:
+        with path.open("x") as file:
+            file.write(json.dumps(owner) + "\n")
+    except FileExistsError:
+        return False
+    return True
+
+
+def _read_owner(path: Path) -> dict[str, Any]:
+    """What a lock says, nothing if it is not whole."""
+    try:
+        owner = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) and type(owner.get("pid")) is int else {}
+
+
+def _take_over(path: Path, what: str) -> None:
+    """Moves the lock of a dead owner away; raises LockedError for a living one."""
+    owner = _read_owner(path)
+    here = owner.get("place") == _place()
+    dead = not _alive(owner) if here else _silence(path) > DEAD
+    if not dead:
+        raise LockedError(_in_use(path, what))
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:  # another process took it over or its owner ended
+        return
+    if _read_owner(aside) != owner:  # that other's new lock: give it back
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+    aside.unlink()
+
+
+def _silence(path: Path) -> float:
+    """Seconds since the lock was touched, by the clock of its folder."""
+    probe = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _in_use(path: Path, what: str) -> str:
+    owner = _read_owner(path)
+    who = "another process"
+    if owner:
+        who = f"process {owner['pid']} on {owner.get('host')} since {owner.get('since')}"
+    return (
+        f"got {what} that {who} is writing, expected one writer; wait until it has ended, or "
+        "choose another place"
+    )
+
+
+def _beat(path: Path, stopped: threading.Event) -> None:
+    while not stopped.wait(BEAT):
+        with contextlib.suppress(OSError):
+            os.utime(path)

@@ -1,18 +1,24 @@
 """A run's folder: what lies where, who may write into it, and whether its run is finished.
 
 W/config.json  W/metrics.jsonl  W/checkpoints/  W/tensorboard/  W/scores.json  W/figures/
+W/results.json: which members' figures are drawn, which diverged.  W/.lock: who trains here.
+
+A run is finished where a checkpoint that is whole is of its last step, `finished`. It has its
+results where every member is scored at that step or diverged; a run alone is drawn too.
 """
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import read_rows, write_json
+from devae_jax.files import DEAD, claimed, read_rows, storing, write_json
 from devae_jax.program import keys
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.writer import Writer
@@ -25,7 +31,11 @@ CONTENTS = (
     "scores.json",
     "figures",
     "profile",
+    "results.json",
 )
+FOLDERS = ("checkpoints", "tensorboard", "figures", "profile")
+LOCK = ".lock"
+SCORE_KEYS = {"member", "step", "layer", "representation", "protocol", "metric", "value"}
 
 
 class Folder:
@@ -83,15 +93,39 @@ class Folder:
         """
         path = self.path / "scores.json"
         try:
-            return json.loads(path.read_text()) if path.exists() else []
-        except json.JSONDecodeError as error:
+            rows = json.loads(path.read_text()) if path.exists() else []
+        except ValueError as error:
             raise ValueError(
                 f"got {error} reading {path}, expected a list of scores; move the file away"
             ) from error
+        whole = isinstance(rows, list) and all(
+            isinstance(row, dict) and row.keys() >= SCORE_KEYS for row in rows
+        )
+        if not whole:
+            raise ValueError(
+                f"got {path} with something else than scores, expected a list of rows with "
+                f"{', '.join(sorted(SCORE_KEYS))}; move the file away"
+            )
+        return rows
 
     def write_scores(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces scores.json; NaN becomes null."""
         write_json(self.path / "scores.json", list(rows), indent=1)
+
+    def note(self, step: int, result: str, member: int | None) -> None:
+        """Remembers that a member's figures are "drawn" at `step`, or that it "diverged"."""
+        noted = self._noted(step)
+        noted[result] = sorted({*noted.get(result, ()), member}, key=str)
+        write_json(self.path / "results.json", {"step": step} | noted)
+
+    def _noted(self, step: int) -> dict[str, Any]:
+        """What results.json says of `step`; damaged or of another step, it says nothing."""
+        try:
+            noted = json.loads((self.path / "results.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        whole = isinstance(noted, dict) and noted.pop("step", None) == step
+        return noted if whole and all(isinstance(v, list) for v in noted.values()) else {}
 
     def has_config(self) -> bool:
         """Whether a run says here what it is; a folder of checkpoints alone is loaded too."""
@@ -108,39 +142,88 @@ class Folder:
                 "again with --overwrite"
             ) from error
 
-    def prepare(self, config: ConfigDict, *, overwrite: bool = False) -> None:
-        """Makes the folder ready to train in, or to go on training in.
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Holds the folder for the length of the block, so that one process trains in it.
 
         Raises:
-          ValueError: it is not writable, belongs to something else, holds a run of another
-            config, or a finished run (`overwrite` deletes that first).
+          ValueError: it cannot be written, or another process trains in it.
         """
         path = self.path
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"got workdir={path}, expected a folder; choose another --workdir")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            probe = path / f".write_probe.{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise ValueError(
-                f"got workdir={path}, expected a folder that can be written ({error}); choose "
-                "another"
-            ) from error
-        found = [item.name for item in path.iterdir()]
+        with contextlib.ExitStack() as stack:
+            try:
+                if path.exists() and not path.is_dir():
+                    raise ValueError(
+                        f"got workdir={path}, expected a folder; choose another --workdir"
+                    )
+                path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(claimed(path / LOCK, f"workdir={path}"))
+            except OSError as error:
+                raise ValueError(
+                    f"got workdir={str(path)[:200]}, expected a folder that can be written "
+                    f"({error.strerror or error}); choose another"
+                ) from error
+            yield
+
+    def prepare(
+        self,
+        config: ConfigDict,
+        members: Sequence[Mapping[str, Any]] = (),
+        *,
+        overwrite: bool = False,
+        resume_results: bool = False,
+    ) -> None:
+        """Makes the folder ready to train in, or to go on training in; call it while `writing`.
+
+        Args:
+          overwrite: delete the run that is there.
+          resume_results: accept a finished run that lacks its results.
+
+        Raises:
+          ValueError: it belongs to something else, holds a run of another config, or a finished
+            run.
+        """
+        path = self.path
+        found = [item.name for item in path.iterdir() if item.name != LOCK]
         if found and "config.json" not in found:
             raise ValueError(
                 f"got workdir={path} with {', '.join(sorted(found)[:5])} but no config.json, "
                 "expected an empty folder or a run of this library; choose another --workdir"
             )
+        present = [path / name for name in CONTENTS if name in found]
+        self._check_kinds(present, links=overwrite)
         if overwrite:
-            for name in set(found) & set(CONTENTS):
-                item = path / name
-                shutil.rmtree(item) if item.is_dir() else item.unlink()
+            with storing(path):
+                for item in present:
+                    shutil.rmtree(item) if item.is_dir() else item.unlink()
         elif found:
-            self._check_resumable(config)
+            self._check_resumable(config, members, resume_results)
+        self._clean()
         write_json(path / "config.json", config.to_dict(), indent=2)
+
+    def _check_kinds(self, items: Sequence[Path], *, links: bool) -> None:
+        """That each is the file or folder that it should be, before anything is deleted."""
+        for item in items:
+            if links and item.is_symlink():
+                raise ValueError(
+                    f"got {item}, a link to {item.resolve()}, expected a file or folder of the "
+                    "run to delete; remove the link yourself"
+                )
+            if item.is_dir() != (item.name in FOLDERS):
+                kind = "folder" if item.name in FOLDERS else "file"
+                raise ValueError(f"got {item}, expected a {kind}; move it away")
+
+    def _clean(self) -> None:
+        """Removes what killed processes left half written.
+
+        Scores and figures may be written by others meanwhile: what is young stays.
+        """
+        with storing(self.path):
+            for item in self.path.glob("checkpoints/*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(item)
+            for item in (*self.path.glob(".*.tmp"), *self.path.glob("figures/**/.*.tmp")):
+                if time.time() - item.stat().st_mtime > DEAD:
+                    item.unlink()
 
     def check_same(self, saved: Mapping[str, Any]) -> None:
         """That a checkpoint is of the run that is here.
@@ -155,7 +238,9 @@ class Folder:
                 "those of the run in config.json; remove what was copied there"
             )
 
-    def _check_resumable(self, config: ConfigDict) -> None:
+    def _check_resumable(
+        self, config: ConfigDict, members: Sequence[Mapping[str, Any]], resume_results: bool
+    ) -> None:
         changed = keys.differences(self.config(), config)
         if changed:
             raise ValueError(
@@ -164,7 +249,8 @@ class Folder:
                 + "\nexpected the same run to go on; restore these keys, choose another "
                 "--workdir, or start again with --overwrite"
             )
-        if self._last_checkpoint()[1] >= config.steps:
+        step = self._reached(config, members)
+        if step is not None and not (resume_results and not self.has_results(step, len(members))):
             raise ValueError(
                 f"got workdir={self.path} with a run finished at step {config.steps}, expected "
                 "one to go on; raise --config.steps to train longer, or start again with "
@@ -172,15 +258,40 @@ class Folder:
             )
 
     def finished(self, config: ConfigDict, members: Sequence[Mapping[str, Any]] = ()) -> bool:
-        """Whether there is a checkpoint of this run's last step.
+        """Whether there is a checkpoint of this run's last step, and it is whole.
 
         Raises:
           ValueError: it is the last step of another config or of other members.
         """
-        checkpoints, last = self._last_checkpoint()
-        if checkpoints is None or last < config.steps:
-            return False
-        saved = checkpoints.meta(last)
+        return self._reached(config, members) is not None
+
+    def has_results(self, step: int, members: int = 0) -> bool:
+        """Whether a run, or each of its `members`, has scores and figures of `step`.
+
+        A member that diverged has none to come. Members are scored; a run alone is also drawn.
+        """
+        if members:
+            return self.scored(step, members)
+        rows = any(row["step"] == step and row["member"] is None for row in self.scores())
+        drawn = None in self._noted(step).get("drawn", ())
+        return rows and drawn and (self.figures() / "report.html").exists()
+
+    def scored(self, step: int, members: int) -> bool:
+        """Whether every member of a population is in scores.json at `step`, or diverged."""
+        found = {row["member"] for row in self.scores() if row["step"] == step}
+        return found | set(self._noted(step).get("diverged", ())) >= set(range(members))
+
+    def _reached(self, config: ConfigDict, members: Sequence[Mapping[str, Any]]) -> int | None:
+        """The step of the newest checkpoint that is whole, if the run ends there; else None."""
+        if not (self.path / "checkpoints").is_dir():
+            return None
+        checkpoints = self.checkpoints(alone=True)
+        if max(checkpoints.steps(), default=0) < config.steps:
+            return None
+        step = next(checkpoints.good_steps(), 0)
+        if step < config.steps:
+            return None
+        saved = checkpoints.meta(step)
         changed = keys.differences(ConfigDict(saved["config"]), config)
         if saved["members"] != json.loads(json.dumps([dict(member) for member in members])):
             changed.append(f"members: {saved['members']} -> {list(members)}")
@@ -190,16 +301,4 @@ class Folder:
                 + "\n  ".join(changed)
                 + "\nchoose another --workdir, or start again with --overwrite"
             )
-        return True
-
-    def scored(self, step: int, members: int) -> bool:
-        """Whether scores.json has every member of a population at `step`."""
-        found = {row["member"] for row in self.scores() if row["step"] == step}
-        return found >= set(range(members))
-
-    def _last_checkpoint(self) -> tuple[Checkpoints | None, int]:
-        """The checkpoints of the run, None before the first, and their newest step, else 0."""
-        if not (self.path / "checkpoints").is_dir():
-            return None, 0
-        checkpoints = self.checkpoints(alone=True)
-        return checkpoints, max(checkpoints.steps(), default=0)
+        return step

@@ -13,6 +13,7 @@ from devae_jax.data.labels import labels_of
 from devae_jax.evaluation.codes import DivergedError, code_shape, draw_sample
 from devae_jax.evaluation.evaluate import evaluate
 from devae_jax.evaluation.rows import Row, by_score, compact
+from devae_jax.files import claimed
 from devae_jax.runs.folder import Folder
 from devae_jax.runs.run import Run
 from devae_jax.viz.draw import draw_all
@@ -33,7 +34,8 @@ def score(run: Run, **options: Any) -> list[Row]:
     """
     rows = _scored(run, **options)
     if run.folder is not None:
-        run.folder.write_scores(_laid_over(run.folder.scores(), compact(rows)))
+        with claimed(run.folder.path / ".scores.lock", str(run.folder.path / "scores.json")):
+            run.folder.write_scores(_laid_over(run.folder.scores(), compact(rows)))
     return rows
 
 
@@ -45,6 +47,8 @@ def score_members(runs: Iterable[Run], **options: Any) -> list[Row]:
             rows += score(run, **options)
         except DivergedError as error:
             print(f"member {run.member} was not scored: {error}", file=sys.stderr)
+            if run.folder is not None:
+                run.folder.note(run.step, "diverged", run.member)
     return rows
 
 
@@ -78,7 +82,7 @@ def draw(run: Run, rows: Sequence[Row] | None = None) -> dict[str, Path]:
         fresh = _scored(run, seeds=(0,), calibrate=False, progress=False)
         known, shown = _laid_over(fresh, known), _figure_scores(fresh)
     numbers = draw_sample(run.dataset, 0, SHOWN, 0).train
-    return draw_all(
+    written = draw_all(
         run.folder.figures(run.member),
         title=f"{_method(run)} on {run.dataset.name}",
         subtitle=f"{run.step:,} steps, seed {run.config.seed}",
@@ -93,6 +97,8 @@ def draw(run: Run, rows: Sequence[Row] | None = None) -> dict[str, Path]:
         factors=names,
         rows=run.folder.metrics(run.member),
     )
+    run.folder.note(run.step, "drawn", run.member)
+    return written
 
 
 def _scored(run: Run, **options: Any) -> list[Row]:

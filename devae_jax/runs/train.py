@@ -1,5 +1,6 @@
 """Training a config in a folder."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ def train(
     *,
     overwrite: bool = False,
     profile: int = 0,
+    resume_results: bool = False,
 ) -> Run:
     """Trains `config` in `workdir`, from its newest checkpoint if there is one.
 
@@ -35,6 +37,8 @@ def train(
       config: a config, or a dict of what differs from `configs/base.py`.
       overwrite: delete the run that is in the folder.
       profile: first trace so many steps into W/profile; 0: none.
+      resume_results: return a finished run that lacks scores or figures as it is, to be scored
+        and drawn, instead of refusing it.
 
     Returns the run; its step is short of `config.steps` if a signal stopped it.
 
@@ -42,7 +46,7 @@ def train(
       ValueError: the config, the data or the folder is wrong; nothing was compiled or lost.
       NonFiniteError: the loss became NaN or infinite.
     """
-    return _train(config, (), workdir, overwrite, profile)[0]
+    return _train(config, (), workdir, overwrite, profile, resume_results)[0]
 
 
 def train_members(
@@ -53,34 +57,35 @@ def train_members(
     overwrite: bool = False,
 ) -> list[Run]:
     """As `train`, a population: each of `members` holds the numbers in which it differs."""
-    return _train(config, members, workdir, overwrite, 0)
+    return _train(config, members, workdir, overwrite, 0, False)
 
 
-def _train(config, members, workdir, overwrite, profile) -> list[Run]:
+def _train(config, members, workdir, overwrite, profile, resume_results) -> list[Run]:
     plan = programs.plan(programs.complete(config), members)
     folder = Folder(workdir)
     bound = bind(plan)
     scoring = _scoring(plan)
     first = jax.process_index() == 0
-    if first:
-        folder.prepare(plan.config, overwrite=overwrite)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("the folder is ready")
-    if plan.progress and first:
-        print(plan.conventions, file=sys.stderr, flush=True)
-    if profile:
-        loop.profile(bound, profile, folder.profile)
     numbers = [member.numbers for member in plan.members]
-    step, state = loop.train(
-        bound,
-        folder.checkpoints(keep=plan.keep),
-        plan.schedule,
-        meta=meta(plan),
-        same_run=folder.check_same,
-        open_writer=lambda step: folder.writer(step, numbers, tensorboard=plan.tensorboard),
-        evaluate=scoring,
-        progress=plan.progress,
-    )
+    with folder.writing() if first else contextlib.nullcontext():
+        if first:
+            folder.prepare(plan.config, numbers, overwrite=overwrite, resume_results=resume_results)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("the folder is ready")
+        if plan.progress and first:
+            print(plan.conventions, file=sys.stderr, flush=True)
+        if profile:
+            loop.profile(bound, profile, folder.profile)
+        step, state = loop.train(
+            bound,
+            folder.checkpoints(keep=plan.keep),
+            plan.schedule,
+            meta=meta(plan),
+            same_run=folder.check_same,
+            open_writer=lambda step: folder.writer(step, numbers, tensorboard=plan.tensorboard),
+            evaluate=scoring,
+            progress=plan.progress,
+        )
     return _runs(plan, loop.states_of(bound, state), step, folder)
 
 

@@ -1,0 +1,151 @@
+"""Finished is one thing; a run that lacks its results makes them; refusals lose nothing."""
+
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from devae_jax.files import claimed
+from devae_jax.runs import results
+from devae_jax.runs.folder import Folder
+from devae_jax.runs.run import load
+from devae_jax.runs.train import train, train_members
+from tests.runs.test_training import small
+
+
+def config_():
+    return small(steps=10)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained") / "run"
+    train(config_(), path)
+    return path
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def test_a_finished_run_without_results_makes_them(run):
+    """Killed between the last checkpoint, the scores and the figures."""
+    with pytest.raises(ValueError, match="finished at step 10"):
+        train(config_(), run)
+    metrics = (run / "metrics.jsonl").read_bytes()
+    done = train(config_(), run, resume_results=True)
+    assert done.step == 10
+    assert not done.folder.has_results(10)
+    rows = results.score(done, metrics=("kl", "mig"), seeds=(0,), calibrate=False, progress=False)
+    assert not done.folder.has_results(10)
+    done = train(config_(), run, resume_results=True)
+    results.draw(done, rows)
+    assert done.folder.has_results(10)
+    assert not done.folder.has_results(20)
+    assert (run / "metrics.jsonl").read_bytes() == metrics
+    with pytest.raises(ValueError, match="finished at step 10"):
+        train(config_(), run, resume_results=True)
+    (run / "figures" / "report.html").unlink()
+    assert not done.folder.has_results(10)
+
+
+def test_an_empty_or_damaged_last_checkpoint_is_not_the_end(run):
+    folder = Folder(run)
+    config = small(steps=500)
+    (run / "checkpoints" / "500").mkdir()
+    assert not folder.finished(config)
+    assert folder.finished(config_())
+    for file in (run / "checkpoints" / "10" / "state").rglob("d/*"):
+        file.write_bytes(b"damaged")
+    assert not folder.finished(config_())
+
+
+def test_a_member_that_diverged_is_finished_too(tmp_path):
+    members = [{"seed": 0}, {"seed": 0, "optimizer.learning_rate": 1e30}]
+    runs = train_members(config_(), members, tmp_path / "run")
+    folder = runs[0].folder
+    assert not folder.scored(10, 2)
+    options = {"metrics": ("kl",), "seeds": (0,), "calibrate": False, "progress": False}
+    results.score_members(runs, **options)
+    assert folder.scored(10, 2)
+    assert folder.has_results(10, members=2)
+    assert not folder.scored(20, 2)
+    assert json.loads((folder.path / "results.json").read_text()) == {"step": 10, "diverged": [1]}
+
+
+@pytest.mark.parametrize("content", ["null", "[1, 2]", "3", "{}", '[{"step": 1}]', "{", '"x"'])
+def test_scores_that_are_none(run, content):
+    (run / "scores.json").write_text(content)
+    with pytest.raises(ValueError, match=r"scores\.json.*expected a list.*move the file away"):
+        Folder(run).scores()
+
+
+@pytest.mark.parametrize("content", ["null", "[1]", "{", '{"step": 10, "drawn": 3}', ""])
+def test_results_that_are_none_say_nothing(run, content):
+    (run / "results.json").write_text(content)
+    assert not Folder(run).has_results(10)
+
+
+def test_one_trains_at_a_time(run):
+    with claimed(run / ".lock", "it"):
+        for overwrite in (False, True):
+            with pytest.raises(ValueError, match=f"process {os.getpid()} on"):
+                train(small(), run, overwrite=overwrite)
+    assert load(run).step == 10
+    assert not (run / ".lock").exists()
+
+
+def test_overwrite_follows_no_link(run, tmp_path):
+    precious = tmp_path / "precious"
+    (run / "checkpoints").rename(precious)
+    (run / "checkpoints").symlink_to(precious)
+    before = sorted(path.name for path in run.iterdir())
+    with pytest.raises(ValueError, match=r"checkpoints, a link to .*precious"):
+        train(config_(), run, overwrite=True)
+    assert sorted(path.name for path in run.iterdir()) == before
+    assert (precious / "10").is_dir()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("checkpoints", "folder"), ("metrics.jsonl", "file")])
+def test_what_is_of_the_wrong_kind_is_refused_first(run, name, kind):
+    item = run / name
+    shutil.rmtree(item) if item.is_dir() else item.unlink()
+    item.touch() if kind == "folder" else item.mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match=f"{name}, expected a {kind}"):
+            train(small(), run, overwrite=overwrite)
+    assert (run / "config.json").exists()
+
+
+def test_rows_never_go_through_a_link(run, tmp_path):
+    foreign = tmp_path / "thesis.tex"
+    foreign.write_text("precious")
+    (run / "metrics.jsonl").unlink()
+    (run / "metrics.jsonl").symlink_to(foreign)
+    writer = Folder(run).writer(10, (), tensorboard=False)
+    writer.write(20, {"loss": np.float32(1)})
+    writer.close()
+    assert foreign.read_text() == "precious"
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    with pytest.raises(ValueError, match="expected a folder that can be written") as caught:
+        train(config_(), tmp_path / ("x" * 300))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_kill_left_is_cleaned_but_not_what_is_being_written(run):
+    folder = Folder(run)
+    (run / "checkpoints" / "20.orbax-checkpoint-tmp-1" / "state").mkdir(parents=True)
+    old, young = run / ".scores.json.1.tmp", run / ".scores.json.2.tmp"
+    for item in (old, young):
+        item.touch()
+    os.utime(old, (time.time() - 3600,) * 2)
+    with folder.writing():
+        folder.prepare(small())
+    assert [item.name for item in (run / "checkpoints").iterdir()] == ["10"]
+    assert (old.exists(), young.exists()) == (False, True)
