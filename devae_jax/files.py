@@ -101,7 +101,7 @@ def storage_error(path: str | Path, error: OSError) -> StorageError:
     """The error for a write to `path` that failed."""
     do = "free some space" if error.errno in FULL else "look at the folder and its permissions"
     return StorageError(
-        f"got {error.strerror or type(error).__name__} writing {path}, expected to write there; "
+        f"got {error.strerror or error or type(error).__name__} writing {path}, expected to write there; "
         f"{do}, then give the same command again: what was saved before is whole"
     )
 
