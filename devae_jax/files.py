@@ -100,8 +100,9 @@ def storing(path: str | Path) -> Iterator[None]:
 def storage_error(path: str | Path, error: OSError) -> StorageError:
     """The error for a write to `path` that failed."""
     do = "free some space" if error.errno in FULL else "look at the folder and its permissions"
+    reason = error.strerror or error or type(error).__name__
     return StorageError(
-        f"got {error.strerror or error or type(error).__name__} writing {path}, expected to write there; "
+        f"got {reason} writing {path}, expected to write there; "
         f"{do}, then give the same command again: what was saved before is whole"
     )
 
