@@ -58,10 +58,11 @@ def mesh_of(devices: Sequence[jax.Device], members: int | None = None, mode: str
     balance stay idle: `sweep.split` makes parts that leave none. Under pmap, which maps one
     axis, all devices are one group: each has every member and splits the batch.
     """
-    count, groups = len(devices), 1
+    count = len(devices)
+    groups, shards = 1, count
     if members is not None and mode == "jit":
         groups = max(n for n in range(1, min(members, count) + 1) if members % n == 0)
-    shards = 1 if groups > 1 and members is not None and members >= count else count // groups
+        shards = count // groups if members < count else 1
     return jax.make_mesh(
         (groups, shards),
         (MEMBER, DATA),
@@ -129,14 +130,15 @@ class Steps(NamedTuple):
 
     def lower(self, hparams: Hparams) -> Any:
         """This program with its shapes, lowered for its devices, which need not be here."""
-        state, arrays = self.abstract(hparams), self.program.source.arrays
-        if self.program.source.host_batches is not None:
-            arrays = self.program.source.host_batches(0, self.length or 1)
-        if self.mode == "pmap":
-            arrays = _rows(arrays, self.mesh) if self.streaming else arrays
-        arrays = _shapes(arrays, NamedSharding(self.mesh, self.data_spec))
+        source = self.program.source
+        arrays = source.arrays
+        if source.host_batches is not None:
+            arrays = source.host_batches(0, self.length or 1)
+            arrays = _rows(arrays, self.mesh) if self.mode == "pmap" else arrays
         return self.compiled().lower(
-            _shapes(hparams, NamedSharding(self.mesh, self.spec)), state, arrays
+            _shapes(hparams, NamedSharding(self.mesh, self.spec)),
+            self.abstract(hparams),
+            _shapes(arrays, NamedSharding(self.mesh, self.data_spec)),
         )
 
     def start(self) -> Callable[[Hparams], TrainState]:

@@ -115,6 +115,8 @@ def test_leftover_members_are_a_round_of_their_own():
         9: (3, 1),
         16: (8, 1),
     }
+    # More members than devices, which none but one divides: they do not split batches instead.
+    assert tuple(mesh_of(jax.devices(), 11).shape.values()) == (1, 1)
     assert tuple(mesh_of(jax.devices()).shape.values()) == (1, 8)
     assert tuple(mesh_of(jax.devices(), 3, "pmap").shape.values()) == (1, 8)
 
