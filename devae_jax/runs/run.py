@@ -1,7 +1,7 @@
 """A trained model that knows itself: its config, data, folder, step and member."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -101,6 +101,22 @@ class Run:
         return self._functions.error(self._hparams, logits, images)
 
 
+def runs_of(
+    plan: Plan,
+    states: Sequence[TrainState],
+    *,
+    step: int,
+    folder: Folder | None,
+    functions: Functions,
+) -> list[Run]:
+    """The run of every state: of each member, or of a run alone. They share what is compiled."""
+    members = range(len(plan.members)) if plan.members else [None]
+    return [
+        Run(plan, state, step=step, member=member, folder=folder, functions=functions)
+        for member, state in zip(members, states, strict=True)
+    ]
+
+
 def load(
     workdir: str | os.PathLike,
     *,
@@ -138,19 +154,9 @@ def load_members(
 ) -> list[Run]:
     """All members of the population in `workdir`, or its one run; as `load`."""
     plan, state, reached = _restore(Folder(workdir), step, trust)
-    functions = functions_of(plan.program, next(iter(state.step.devices())).platform)
-    members = range(len(plan.members)) if plan.members else [None]
-    return [
-        Run(
-            plan,
-            state if i is None else part(state, i),
-            step=reached,
-            member=i,
-            folder=Folder(workdir),
-            functions=functions,
-        )
-        for i in members
-    ]
+    states = [part(state, i) for i in range(len(plan.members))] or [state]
+    functions = functions_of(plan.program, jax.local_devices()[0].platform)
+    return runs_of(plan, states, step=reached, folder=Folder(workdir), functions=functions)
 
 
 def _restore(folder: Folder, step: int | None, trust: bool) -> tuple[Plan, TrainState, int]:

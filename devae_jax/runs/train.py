@@ -17,7 +17,7 @@ from devae_jax.program import plan as programs
 from devae_jax.program.keys import to_json
 from devae_jax.program.plan import Plan
 from devae_jax.runs.folder import Folder
-from devae_jax.runs.run import Functions, Run, functions_of
+from devae_jax.runs.run import Functions, Run, functions_of, runs_of
 from devae_jax.training import loop
 from devae_jax.training.engine import Engine, engine
 from devae_jax.types import TrainState
@@ -64,7 +64,8 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
     plan = programs.plan(programs.complete(config), members)
     folder = Folder(workdir)
     bound = bind(plan)
-    scoring = _scoring(plan)
+    functions = functions_of(plan.program, jax.local_devices()[0].platform)
+    scoring = _scoring(plan, functions)
     first = jax.process_index() == 0
     numbers = [member.numbers for member in plan.members]
     with folder.writing() if first else contextlib.nullcontext():
@@ -86,7 +87,8 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
             evaluate=scoring,
             progress=plan.progress,
         )
-    return _runs(plan, loop.states_of(bound, state), step, folder)
+    states = loop.states_of(bound, state)
+    return runs_of(plan, states, step=step, folder=folder, functions=functions)
 
 
 def bind(plan: Plan) -> Engine:
@@ -114,26 +116,10 @@ def meta(plan: Plan) -> dict[str, Any]:
     return to_json(ConfigDict(about)) | {"config": to_json(plan.config)}
 
 
-def _runs(
-    plan: Plan,
-    states: Sequence[TrainState],
-    step: int,
-    folder: Folder | None,
-    functions: Functions | None = None,
-) -> list[Run]:
-    members = range(len(plan.members)) if plan.members else [None]
-    functions = functions or functions_of(plan.program, jax.local_devices()[0].platform)
-    return [
-        Run(plan, state, step=step, member=member, folder=folder, functions=functions)
-        for member, state in zip(members, states, strict=True)
-    ]
-
-
-def _scoring(plan: Plan) -> loop.Evaluate:
+def _scoring(plan: Plan, functions: Functions) -> loop.Evaluate:
     """The scores in the rows of metrics.jsonl, "eval/...": the cheap ones and those asked for."""
     metrics = ("cheap", *plan.eval_metrics)
     metrics_of(metrics, available(plan.dataset, decode=True))  # refused before anything is written
-    functions = functions_of(plan.program, jax.local_devices()[0].platform)
 
     def score(run: Run) -> dict[str, Any]:
         rows = evaluate(
@@ -150,7 +136,7 @@ def _scoring(plan: Plan) -> loop.Evaluate:
         return {f"eval/{name}": value for name, value in by_score(rows).items()}
 
     def score_all(states: list[TrainState], step: int) -> dict[str, Any]:
-        runs = _runs(plan, states, step, None, functions)
+        runs = runs_of(plan, states, step=step, folder=None, functions=functions)
         if not plan.members:
             return score(runs[0])
         scores = [score(run) if _is_finite(run.state.params) else None for run in runs]
