@@ -5,16 +5,16 @@ options (terms, players, factors, options of the model), the leaves are checked 
 names and bounds by the factories' signatures.
 """
 
-import functools
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
 from devae_jax.names import nearest
+from devae_jax.program import keys
 
 LARGEST = 2**31 - 1  # of an integer: steps are counted in int32
 LARGEST_SEED = 2**32 - 1
@@ -74,7 +74,7 @@ def check(config: Any) -> None:
         )
     _check_section(config, base.get_config(), "")
     for key in FACTORS:
-        for name, values in _at(config, key).items():
+        for name, values in keys.config_at(config, key).items():
             _check_values(values, f"{key}.{name}")
     _check_correlated(config.data.correlated)
     _check_sizes(config)
@@ -270,10 +270,6 @@ def _items(section: ConfigDict, path: str) -> Iterator[tuple[str, Any]]:
         if not isinstance(key, str) or not key:
             raise ValueError(f"got the key {key!r} in {path or 'config'}, expected text; fix it")
         yield key, section[key]
-
-
-def _at(config: ConfigDict, key: str) -> Mapping[str, Any]:
-    return functools.reduce(lambda section, part: section[part], key.split("."), config)
 
 
 def _kind(pattern: ConfigDict, key: str) -> str:

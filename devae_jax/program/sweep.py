@@ -19,7 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from devae_jax.names import nearest
-from devae_jax.program import keys, specs
+from devae_jax.program import keys, schema, specs
 from devae_jax.program.plan import plan as plan_one
 from devae_jax.training.engine import Steps, mesh_of
 
@@ -39,19 +39,17 @@ def plan(config: ConfigDict, axes: Sequence[tuple[str, Sequence[Any]]]) -> list[
     name; a key that shares its number with others changes all of them.
 
     Raises:
-      ValueError: an axis is not a key of the config, empty, or named twice; or a member is wrong.
+      ValueError: as `schema.axes`; an axis is not a key of the config; or a member is wrong.
     """
-    config = keys.normalised(config)
+    config, axes = keys.normalised(config), schema.axes(axes)
     known = set(keys.flatten(config))
     names = [name for name, _ in axes]
-    for name, values in axes:
+    for name in names:
         if name not in known:
             raise ValueError(
                 f"got sweep axis {name!r}, expected a key of the config"
                 f"{nearest(name, known)}; fix the sweep"
             )
-        if not values or names.count(name) > 1:
-            raise ValueError(f"got sweep axis {name!r} empty or twice, expected values; fix it")
     groups: dict[str, Group] = {}
     for values in itertools.product(*(values for _, values in axes)):
         setting = dict(zip(names, values, strict=True))

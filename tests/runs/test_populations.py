@@ -58,6 +58,9 @@ def test_plan_separates_shapes_from_numbers():
     assert groups[0].members[0] == {"seed": 0, "objective.terms.kl.betas": (1.0, 2.0, 3.0)}
     with pytest.raises(ValueError, match="did you mean 'seed'"):
         sweep.plan(config_of("devae"), [("sed", (0,))])
+    for axes, told in (([], "one or more axes"), ([("seed", (0, 0))], "twice"), (3, "sweep=3")):
+        with pytest.raises(ValueError, match=told):
+            sweep.plan(config_of("devae"), axes)
     with pytest.raises(ValueError, match="increasing"):
         sweep.plan(config_of("devae"), [("objective.terms.kl.betas", ((3.0, 2.0, 1.0),))])
 
