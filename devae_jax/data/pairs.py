@@ -31,8 +31,6 @@ def source(dataset: Dataset, batch_size: int, *, changed: str = "one") -> Source
     factor or with held-out images, a batch larger than the data, or an unknown `changed`.
     """
     grid = grid_of(dataset, "data.source.kind='pairs'")
-    observe = observer(dataset, "pairs")
-    check_size(dataset, batch_size)
     number = lookup(CHANGED, changed, "data.source.changed")
     shape = (batch_size, len(grid.names))
     if shape[1] < 2:
@@ -40,19 +38,41 @@ def source(dataset: Dataset, batch_size: int, *, changed: str = "one") -> Source
             f"got data.source.kind='pairs' for {dataset.name!r} with the factor {grid.names[0]!r} "
             "alone, expected two factors or more; keep more in data.factors"
         )
+
+    def change(key: Array, step: Array, first: Array) -> tuple[Array, Array]:
+        anew = fg.sample(grid, rng.stream(key, "pair", step), batch_size)
+        order, count = jax.random.split(rng.stream(key, "changed", step))
+        rank = jax.random.uniform(order, shape).argsort(axis=1)  # a random order of the factors
+        shared = rank >= number(count, shape)[:, None]
+        return jnp.where(shared, first, anew), shared
+
+    return paired(dataset, batch_size, "pairs", change)
+
+
+def paired(
+    dataset: Dataset,
+    batch_size: int,
+    kind: str,
+    change: Callable[[Array, Array, Array], tuple[Array, Array]],
+) -> Source:
+    """Batches {"image", "pair", "shared"}, "image" from the training distribution.
+
+    change: (key, step, points of the images [B, F]) -> (points of their pairs, which factors
+        are shared, bool [B, F]), of the global batch
+    Raises ValueError, naming the source's `kind`, for images read on the host, held-out images
+    and a batch larger than the data.
+    """
+    observe = observer(dataset, kind)
+    check_size(dataset, batch_size)
     if "held_out" in dataset.identity:
         raise ValueError(
-            "got data.source.kind='pairs' with data.held_out, whose images a factor drawn anew "
+            f"got data.source.kind={kind!r} with data.held_out, whose images a factor that changes "
             "would bring back, expected one of the two; remove one"
         )
 
     def take(arrays, key: Array, step: Array, shard: Shard = Shard()) -> Batch:  # noqa: B008
         first = draw_points(dataset, arrays, jax.random.fold_in(key, step), batch_size)
-        anew = fg.sample(grid, rng.stream(key, "pair", step), batch_size)
-        order, count = jax.random.split(rng.stream(key, "changed", step))
-        rank = jax.random.uniform(order, shape).argsort(axis=1)  # a random order of the factors
-        shared = rank >= number(count, shape)[:, None]
-        second = jnp.where(shared, first, anew)
+        second, shared = change(key, step, first)
         return {
             "image": observe(arrays, local_rows(first, shard)),
             "pair": observe(arrays, local_rows(second, shard)),
