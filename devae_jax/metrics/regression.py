@@ -59,10 +59,8 @@ def r2(
       r2, r2_train, per_factor [F] (NaN for a one-valued factor).
     """
     lookup(MODELS, model, "model")
-    split, seed = (
-        check_numeric(codes, values, codes_test, values_test),
-        int(numpy_rng(key).randint(2**31)),
-    )
+    split = check_numeric(codes, values, codes_test, values_test)
+    seed = int(numpy_rng(key).randint(2**31))
     fitted = [_fit(MODELS[model](seed), split, k) for k in split.varying]
     test = [found for _, _, found in fitted]
     return {
