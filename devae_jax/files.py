@@ -72,14 +72,26 @@ def write_json(path: str | Path, value: Any, *, indent: int | None = None) -> No
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines; a line cut short by a crash is left out."""
+    """The rows of a file of JSON lines, up to one cut short by a crash or without a step."""
     rows = []
-    for line in Path(path).read_text().splitlines() if Path(path).exists() else ():
+    text = Path(path).read_text(errors="replace") if Path(path).exists() else ""
+    for line in text.splitlines():
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
+            row = parsed(line)
+        except ValueError:
             break
+        if not isinstance(row, dict) or type(row.get("step")) is not int:
+            break
+        rows.append(row)
     return rows
+
+
+def parsed(text: str) -> Any:
+    """JSON from a file that anyone may have written. Raises ValueError, of one line."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("too many brackets in each other") from error
 
 
 @contextlib.contextmanager
@@ -189,7 +201,7 @@ def _made(path: Path, owner: Mapping[str, Any]) -> bool:
 def _read_owner(path: Path) -> dict[str, Any]:
     """What a lock says, nothing if it is not whole."""
     try:
-        owner = json.loads(path.read_text())
+        owner = parsed(path.read_text())
     except (OSError, ValueError):
         return {}
     return owner if isinstance(owner, dict) and type(owner.get("pid")) is int else {}

@@ -2,6 +2,7 @@
 
     python launch/prepare_data.py --from=dsprites.hdf5    # or dsprites.npz, 3dshapes.h5
     python launch/prepare_data.py --tfds=dsprites         # tfds downloads, or has prepared, it
+    python launch/prepare_data.py --verify                # are the tables what was written?
 
 The packed table goes to devae_jax in the user's cache, or to --data_dir. Needs no TensorFlow.
 Exit code 2 says in one line what is wrong with the file.
@@ -18,9 +19,19 @@ _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where to write; the same as con
 _UNVERIFIED = flags.DEFINE_bool(
     "unverified", False, "Accept a file or a grid that differs from the published one."
 )
+_VERIFY = flags.DEFINE_bool(
+    "verify", False, "Check every prepared and rendered table in --data_dir, prepare nothing."
+)
 
 
 def main() -> None:
+    if _VERIFY.value:
+        from devae_jax.data import verify
+
+        for name, sha256 in verify.verify(_DATA_DIR.value).items():
+            print(f"{name}: whole, sha256 {sha256}")
+        return
+
     from devae_jax.data import Request, raw, real
 
     if _FROM.value and not _TFDS.value:

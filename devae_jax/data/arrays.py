@@ -5,7 +5,6 @@ may be larger than memory.
 """
 
 import hashlib
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from devae_jax.data import cache, table
+from devae_jax.data.foreign import UNREADABLE, check_room, inside, load_numpy
 from devae_jax.data.labels import table_of, with_factors
 from devae_jax.data.request import Request, refuse
 from devae_jax.types import Dataset
@@ -108,7 +108,7 @@ def _content(request: Request, name: str, *, mapped: bool) -> tuple[Path, Conten
         content = _hdf5(path, mapped) if path.suffix in HDF5 else _numpy(path, mapped)
     except NamesError as error:
         raise ValueError(f"got {path} {error}") from error
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ValueError(
             f"got unreadable {path} ({error}), expected an {kinds} of uint8 images; write it again"
         ) from error
@@ -116,7 +116,7 @@ def _content(request: Request, name: str, *, mapped: bool) -> tuple[Path, Conten
 
 
 def _numpy(path: Path, mapped: bool) -> Content:
-    found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    found = load_numpy(path, mapped=mapped)
     if isinstance(found, np.ndarray):
         return Content(found)
     with found:
@@ -129,14 +129,12 @@ def _hdf5(path: Path, mapped: bool) -> Content:
 
     file = h5py.File(path, "r")
     try:
-        for name in file:
-            inside = isinstance(file.get(name, getlink=True), h5py.HardLink)
-            if inside and isinstance(file[name], h5py.Dataset):
-                inside = not file[name].external and not file[name].is_virtual
-            if not inside:
-                raise ValueError(f"{name} is a link to elsewhere; copy the data into the file")
-        names = [name for name in file if isinstance(file[name], h5py.Dataset)]
-        content = _named(file, names, mapped)
+        every = {name: inside(file, name) for name in file}
+        found = {name: item for name, item in every.items() if isinstance(item, h5py.Dataset)}
+        for name, array in found.items():
+            if not mapped or name == "factors":
+                check_room(array.nbytes, name)
+        content = _named(found, list(found), mapped)
     except BaseException:
         file.close()
         raise

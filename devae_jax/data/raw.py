@@ -3,13 +3,17 @@
 import contextlib
 import hashlib
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from devae_jax.data.foreign import UNREADABLE, array_inside, check_room, load_numpy
 from devae_jax.data.real import KINDS, Kind, Raw
+
+
+class OtherDataError(ValueError):
+    """A whole file that is not the one expected."""
 
 
 def read(path: str | os.PathLike, *, verify: bool = True) -> Raw:
@@ -22,22 +26,24 @@ def read(path: str | os.PathLike, *, verify: bool = True) -> Raw:
     if not path.is_file():
         raise ValueError(f"got no file {path}, expected an .hdf5, .h5 or .npz file; fix the path")
     try:
-        raw = _npz(path) if path.suffix == ".npz" else _hdf5(path, verify)
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        return _npz(path) if path.suffix == ".npz" else _hdf5(path, verify)
+    except OtherDataError:
+        raise
+    except UNREADABLE as error:
         raise ValueError(
             f"got unreadable {path} ({error}), expected a whole HDF5 or npz file; "
             "the download is probably truncated, repeat it"
         ) from error
-    return raw
 
 
 def _hdf5(path: Path, verify: bool) -> Raw:
     import h5py
 
     file = h5py.File(path, "r")
-    name = next((n for n, kind in KINDS.items() if all(k in file for k in kind.keys)), None)
+    groups = {n: {key.partition("/")[0] for key in kind.keys} for n, kind in KINDS.items()}
+    name = next((n for n, keys in groups.items() if keys <= set(file)), None)
     if name is None:
-        raise ValueError(
+        raise OtherDataError(
             f"got {path} with {', '.join(file)}, expected "
             f"{' or '.join(' and '.join(kind.keys) for kind in KINDS.values())}; "
             "this is another data set"
@@ -45,20 +51,26 @@ def _hdf5(path: Path, verify: bool) -> Raw:
     kind = KINDS[name]
     if verify:
         _verify(path, name, kind)
-    images, labels = (file[key] for key in kind.keys)
-    skip = labels.shape[-1] - len(kind.grid.names)  # dSprites' colour, always white
-    return Raw(name, labels[:, skip:], lambda start, stop: images[start:stop])
+    images, labels = (array_inside(file, key) for key in kind.keys)
+    check_room(labels.nbytes, kind.keys[1])
+    return _raw(name, images, labels[()], len(kind.grid.names))
 
 
 def _npz(path: Path) -> Raw:
-    with np.load(path, allow_pickle=False) as file:  # never the pickled metadata
+    with load_numpy(path) as file:  # never the pickled metadata
         if not {"imgs", "latents_classes"} <= set(file.files):
-            raise ValueError(
+            raise OtherDataError(
                 f"got {path} with {', '.join(file.files)}, expected imgs and latents_classes; "
                 "this is another data set"
             )
         images, labels = file["imgs"], file["latents_classes"]
-    return Raw("dsprites", labels[:, 1:], lambda a, b: images[a:b])
+    return _raw("dsprites", images, labels, len(KINDS["dsprites"].grid.names))
+
+
+def _raw(name: str, images: Any, labels: np.ndarray, width: int) -> Raw:
+    if labels.ndim == 2:
+        labels = labels[:, max(labels.shape[1] - width, 0) :]  # dSprites' colour, always white
+    return Raw(name, labels, images.shape, lambda start, stop: images[start:stop])
 
 
 def _verify(path: Path, name: str, kind: Kind) -> None:
@@ -66,7 +78,7 @@ def _verify(path: Path, name: str, kind: Kind) -> None:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest() if size == kind.size else None
     if sha256 != kind.sha256:
-        raise ValueError(
+        raise OtherDataError(
             f"got {path} of {size:,} bytes and sha256 {sha256 or 'not computed'}, expected "
             f"{kind.size:,} bytes and {kind.sha256}, the published {name}; download it again "
             f"from {kind.url}, or pass --unverified if it differs on purpose"
@@ -115,6 +127,7 @@ def from_records(name: str, builder: Any) -> Raw:
     return Raw(
         name,
         np.array(columns),
+        (len(columns), *builder.info.features["image"].shape),
         lambda start, stop: np.stack(
             [record["image"] for record in images.__getitems__(range(start, stop))]
         ),

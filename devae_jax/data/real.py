@@ -7,6 +7,7 @@ shuffled by tfds, so a row's place comes from its labels, never from its positio
 dSprites: Matthey et al. 2017, zlib/libpng licence. Shapes3D: Burgess & Kim 2018, Apache-2.0.
 """
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from devae_jax.data import cache, dsprites_regen, shapes3d_like, table
 from devae_jax.data import factors as fg
+from devae_jax.data.foreign import UNREADABLE
 from devae_jax.data.request import Request, refuse
 from devae_jax.types import Dataset, FactorGrid
 
@@ -66,11 +68,13 @@ class Raw(NamedTuple):
     """A data set as it comes, in any order.
 
     labels: [N, F], any numbers; their ranks are the factor values
+    shape: of the images, [N, H, W] or [N, H, W, C]
     images(start, stop) -> uint8 [stop - start, H, W] or [stop - start, H, W, C]
     """
 
     name: str
     labels: np.ndarray
+    shape: tuple[int, ...]
     images: Callable[[int, int], np.ndarray]
 
 
@@ -82,6 +86,7 @@ def load(name: str, request: Request) -> Dataset:
     """
     refuse(request, name, "path", "channels")
     kind, path = KINDS[name], _path(name, request.data_dir)
+    cache.tidy(path)
     if not path.exists():
         substitute = {"dsprites": "dsprites_regen", "shapes3d": "shapes3d_like"}[name]
         raise ValueError(
@@ -89,7 +94,7 @@ def load(name: str, request: Request) -> Dataset:
             f"`{COMMAND} --tfds={name}`, or use {substitute!r}, which needs no download"
         )
     try:
-        rows, sha256 = cache.read(path)
+        rows, sha256 = cache.read(path, layout(kind))
     except cache.DamagedError as error:
         raise ValueError(f"{error}; run `{COMMAND}` again") from error
     kept = fg.subset(FactorGrid(kind.grid.names, rows.shape[:-1]), request.factors)
@@ -108,24 +113,47 @@ def prepare(
     """Checks the images and labels and writes the table that `load` reads.
 
     any_grid: accept a full grid with other numbers of values than the published one
-    Raises ValueError for a wrong shape, type or intensity, and where combinations
-    of factor values are missing or repeated.
+    Raises ValueError for a wrong shape, type or intensity, where combinations of factor values
+    are missing or repeated, and while another process writes the table; StorageError for a
+    disk that is full or read-only.
     """
     from tqdm import tqdm
 
-    kind, count = KINDS[raw.name], len(raw.labels)
+    kind, count = KINDS[raw.name], raw.labels.shape[0] if raw.labels.ndim else 0
+    if raw.shape[:1] != (count,):
+        raise ValueError(
+            f"got images of shape {list(raw.shape)} with {count} rows of labels, expected as "
+            "many; the file is incomplete, download it again"
+        )
+    if math.prod(raw.shape[1:]) != math.prod(kind.image_shape):
+        raise _other_layout(raw.shape[1:], "images", kind)
     grid, index = _grid(raw.labels, kind.grid, any_grid)
-    packed = kind.levels == 2
-    width = int(np.prod(kind.image_shape)) // (8 if packed else 1)
+    packed, width = kind.levels == 2, _width(kind)
     path = _path(raw.name, data_dir)
     steps = tqdm(range(0, count, CHUNK), f"packing {raw.name}", disable=None if progress else True)
     with cache.created(path, (*grid.sizes, width), np.uint8) as rows:
         flat = rows.reshape(count, width)
         for start in steps:
-            images = raw.images(start, min(start + CHUNK, count))
+            try:
+                images = raw.images(start, min(start + CHUNK, count))
+            except UNREADABLE as error:
+                raise ValueError(
+                    f"got unreadable images from number {start} on ({error}), expected a whole "
+                    "file; download it again"
+                ) from error
             pixels = _checked(images, kind).reshape(len(images), -1)
             flat[index[start : start + CHUNK]] = np.packbits(pixels, 1) if packed else pixels
     return path
+
+
+def layout(kind: Kind) -> cache.Layout:
+    """Of the table: a row of bytes a point of a grid that may be another than the published."""
+    return cache.Layout(np.uint8, (*[None] * len(kind.grid.names), _width(kind)))
+
+
+def _width(kind: Kind) -> int:
+    """Bytes an image; one bit a pixel where there are two levels."""
+    return math.prod(kind.image_shape) // (8 if kind.levels == 2 else 1)
 
 
 def _path(name: str, data_dir: str | os.PathLike) -> Path:
@@ -141,6 +169,11 @@ def _grid(
             f"got labels of shape {list(labels.shape)}, expected [N, {len(published.names)}]: "
             f"{', '.join(published.names)}; this is not the published layout"
         )
+    if labels.dtype.kind not in "iuf" or not np.isfinite(labels).all():
+        what = "NaN or infinite" if labels.dtype.kind == "f" else labels.dtype
+        raise ValueError(
+            f"got {what} labels, expected finite numbers; this is not the published layout"
+        )
     ranks = [np.unique(column, return_inverse=True) for column in labels.T]
     sizes = tuple(len(values) for values, _ in ranks)
     if sizes != published.sizes and not any_grid:
@@ -148,8 +181,13 @@ def _grid(
             f"got {dict(zip(published.names, sizes, strict=True))} factor values, expected "
             f"{list(published.sizes)}; the file is incomplete, download it again"
         )
+    if math.prod(sizes) != len(labels):
+        raise ValueError(
+            f"got {len(labels)} images for {math.prod(sizes)} combinations of factor values, "
+            "expected each once; the file is incomplete, download it again"
+        )
     index = np.ravel_multi_index([rank for _, rank in ranks], sizes)
-    times = np.bincount(index, minlength=int(np.prod(sizes)))
+    times = np.bincount(index, minlength=len(labels))
     if (times != 1).any():
         raise ValueError(
             f"got {len(labels)} images with {(times == 0).sum()} combinations of factor values "
@@ -161,13 +199,17 @@ def _grid(
 
 def _checked(images: np.ndarray, kind: Kind) -> np.ndarray:
     if images.dtype != np.uint8 or images.size != len(images) * np.prod(kind.image_shape):
-        raise ValueError(
-            f"got {images.dtype} images of shape {list(images.shape[1:])}, expected uint8 "
-            f"{list(kind.image_shape)}; this is not the published layout"
-        )
+        raise _other_layout(images.shape[1:], f"{images.dtype} images", kind)
     if images.max() >= kind.levels:
         raise ValueError(
             f"got intensities up to {images.max()}, expected 0 to {kind.levels - 1}; "
             "do not rescale the images"
         )
     return images
+
+
+def _other_layout(shape: tuple[int, ...], what: str, kind: Kind) -> ValueError:
+    return ValueError(
+        f"got {what} of shape {list(shape)}, expected uint8 {list(kind.image_shape)}; this is not "
+        "the published layout"
+    )

@@ -32,6 +32,7 @@ VALUES = (  # what the labels of each factor stand for, in the real data's units
     np.linspace(-30, 30, 15),
 )
 SIZE = 64
+LAYOUT = cache.Layout(np.float16, (8 * 4 * 15, 5, SIZE * SIZE))
 SKY = np.array([153, 226, 249]) / 255
 COLOURS = np.array([colorsys.hsv_to_rgb(hue, 1, 1) for hue in VALUES[0]])
 CAMERA = raycast.Camera(distance=0.54375, height=0.15734, pitch=-0.031154, focal=64.0626)
@@ -108,7 +109,8 @@ def load(request: Request) -> Dataset:
     shape = table.resized((SIZE, SIZE, 3), request.image_size)
     geometry = FactorGrid(GRID.names[3:], GRID.sizes[3:])
     draw = functools.partial(render, progress=request.progress)
-    weights, sha256 = cache.table(cache.folder(request.data_dir) / "shapes3d_like.npy", draw)
+    path = cache.folder(request.data_dir) / "shapes3d_like.npy"
+    weights, sha256 = cache.table(path, draw, LAYOUT)
     colours = jnp.asarray(COLOURS, jnp.float32)
 
     def observe(arrays: Any, factors: Array) -> Array:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import DEAD, claimed, read_rows, storing, write_json
+from devae_jax.files import DEAD, claimed, parsed, read_rows, storing, write_json
 from devae_jax.program import keys
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.writer import Writer
@@ -93,7 +93,7 @@ class Folder:
         """
         path = self.path / "scores.json"
         try:
-            rows = json.loads(path.read_text()) if path.exists() else []
+            rows = parsed(path.read_text()) if path.exists() else []
         except ValueError as error:
             raise ValueError(
                 f"got {error} reading {path}, expected a list of scores; move the file away"
@@ -121,7 +121,7 @@ class Folder:
     def _noted(self, step: int) -> dict[str, Any]:
         """What results.json says of `step`; damaged or of another step, it says nothing."""
         try:
-            noted = json.loads((self.path / "results.json").read_text())
+            noted = parsed((self.path / "results.json").read_text())
         except (OSError, ValueError):
             return {}
         whole = isinstance(noted, dict) and noted.pop("step", None) == step
@@ -135,7 +135,10 @@ class Folder:
         """The config of the run that is here."""
         path = self.path / "config.json"
         try:
-            return ConfigDict(json.loads(path.read_text()))
+            config = parsed(path.read_text())
+            if not isinstance(config, dict):
+                raise ValueError("something else than a config")
+            return ConfigDict(config)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"got {error} reading {path}, expected the config of a run; restore it, or start "

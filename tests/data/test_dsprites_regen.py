@@ -80,24 +80,29 @@ def test_bad_image_size(size):
 def test_damaged_cache_is_rebuilt(tmp_path, damage):
     path = tmp_path / "table.npy"
     table = np.arange(4096, dtype=np.uint8).reshape(8, 512)
-    cache.write(path, table)
-    digest = cache.sha256(table)
-    assert cache.table(path, build=pytest.fail)[1] == digest  # a good file is not rebuilt
+    layout = cache.Layout(np.uint8, (None, 512))
+    digest = cache.table(path, lambda: table, layout)[1]
+    assert digest == cache.sha256(table)
+    assert cache.table(path, pytest.fail, layout)[1] == digest  # a good file is not rebuilt
     content = bytearray(path.read_bytes())
     content[1000] ^= 1
     path.write_bytes({"truncate": content[:-700], "flip": content, "empty": b""}[damage])
     with pytest.warns(UserWarning, match="building it again"):
-        rows, again = cache.table(path, lambda: table)
+        rows, again = cache.table(path, lambda: table, layout)
     np.testing.assert_array_equal(rows, table)
     assert again == digest
-    assert cache.read(path)[1] == digest
+    assert cache.read(path, layout)[1] == digest
     assert [p.name for p in tmp_path.iterdir()] == ["table.npy"]
 
 
 def test_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        cache.write(tmp_path / "table.npy", np.zeros((4, 512), np.uint8))
+        cache.table(
+            tmp_path / "table.npy",
+            lambda: np.zeros((4, 512), np.uint8),
+            cache.Layout(np.uint8, (4, 512)),
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,7 +110,8 @@ def test_unwritable_cache_is_not_fatal(tmp_path):
     (tmp_path / "file").write_text("in the way")
     table = np.zeros((4, 512), np.uint8)
     with pytest.warns(UserWarning, match="not kept"):
-        rows, _ = cache.table(tmp_path / "file" / "table.npy", lambda: table)
+        path, layout = tmp_path / "file" / "table.npy", cache.Layout(np.uint8, (4, 512))
+        rows, _ = cache.table(path, lambda: table, layout)
     np.testing.assert_array_equal(rows, table)
 
 
