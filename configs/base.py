@@ -24,6 +24,9 @@ def get_config() -> ConfigDict:
                 "factors": ConfigDict(),  # values to keep, {"shape": (0,)}; empty: all
                 "correlated": ConfigDict(),  # {"first": "scale", "second": "shape", "sigma": 0.2}
                 "held_out": ConfigDict(),  # never in training, {"shape": (0,), "scale": (1,)}
+                "imbalanced": ConfigDict(),  # weights of values in training, {"shape": (8, 1, 1)}
+                "nuisance": (),  # names of factors that metrics do not count
+                "noise": 0.0,  # standard deviation, of noise on the images of training
                 "image_size": 64,
                 "path": "",  # of your own images: name = "folder", "arrays", "mapped" or "records"
                 "on_error": "stop",  # at an unreadable image of a folder, or "skip" it

@@ -246,8 +246,10 @@ class Dataset(NamedTuple):
     read: read(number) -> uint8 [H, W, C] on the host, from several threads, for those
     grid: the factors, None without, or where they are no full grid
     table: the factors of every image, by number, where there is no grid; None without
-    draw(arrays, key, n) -> points: the training distribution, for correlated or held-out
-        factors; None where it is uniform over the images
+    draw(arrays, key, n) -> points: the training distribution, for correlated, imbalanced or
+        held-out factors; None where it is uniform over the images
+    nuisance: names of factors that metrics do not count
+    noise: standard deviation of the noise that training images get
     """
 
     name: str
@@ -260,3 +262,5 @@ class Dataset(NamedTuple):
     grid: FactorGrid | None = None
     table: FactorTable | None = None
     draw: Callable[[Any, Array, int], Array] | None = None
+    nuisance: tuple[str, ...] = ()
+    noise: float = 0.0

@@ -15,6 +15,7 @@ _PROTOCOL = flags.DEFINE_string("protocol", "dlib", "dlib: as papers print; exac
 _LAYERS = flags.DEFINE_list("layers", ["all"], "Latent layers: all, or numbers.")
 _REPRESENTATIONS = flags.DEFINE_list("representations", ["mean"], "Of mean and sampled.")
 _TRUST = flags.DEFINE_bool("trust", False, "Run the Python files that the run's config names.")
+_IMAGES = flags.DEFINE_string("images", "all", "Or trained, held_out: of data.held_out.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Evaluation seeds, for intervals.", lower_bound=1)
 
 
@@ -38,6 +39,7 @@ def main() -> None:
         layers="all" if layers == ["all"] else [int(layer) for layer in layers],
         representations=_REPRESENTATIONS.value,
         seeds=range(_SEEDS.value),
+        images=_IMAGES.value,
     )
     print(table(rows))
 

@@ -16,6 +16,7 @@ from devae_jax.data import (
     pairs,
     pictures,
     real,
+    regimes,
     shapes3d_like,
     stream,
     temporal,
@@ -79,22 +80,34 @@ def load(
     *,
     correlated: Mapping[str, Any] | None = None,
     held_out: Mapping[str, Sequence[int]] | None = None,
+    imbalanced: Mapping[str, Sequence[float]] | None = None,
+    nuisance: Sequence[str] = (),
+    noise: float = 0.0,
 ) -> Dataset:
     """The data set called `name`, or that of the user's own loader.
 
     correlated, held_out: what training draws, see `variants`: {"first": "scale",
         "second": "x_position", "sigma": 0.2}, or {"shape": [0], "scale": [1]}; values
         count from 0 in what `request.factors` kept
+    imbalanced, nuisance, noise: see `regimes`: {"shape": (8, 1, 1)}, ("x_position",), 0.1
     Raises ValueError for an unknown name, factor, value or size, for an option that the
     data set has no use for, and when its files are missing or damaged.
     """
-    if correlated and held_out:
-        raise ValueError("got both correlated and held_out, expected one; remove one")
+    drawn = {"correlated": correlated, "held_out": held_out, "imbalanced": imbalanced}
+    given = [option for option, value in drawn.items() if value]
+    if len(given) > 1:
+        raise ValueError(f"got both {' and '.join(given[:2])}, expected one; remove one")
     loader = lookup(DATASETS, name, "data.name") if isinstance(name, str) else name
     dataset = _checked(loader(request))
     if correlated:
-        return variants.correlated(dataset, **correlated)
-    return variants.hold_out(dataset, held_out) if held_out else dataset
+        dataset = variants.correlated(dataset, **correlated)
+    if held_out:
+        dataset = variants.hold_out(dataset, held_out)
+    if imbalanced:
+        dataset = regimes.imbalanced(dataset, imbalanced)
+    if nuisance:
+        dataset = regimes.with_nuisance(dataset, nuisance)
+    return regimes.with_noise(dataset, noise)
 
 
 def _checked(dataset: Dataset) -> Dataset:

@@ -16,44 +16,49 @@ _SHOWN = 3  # names in a message
 
 
 class Labels(NamedTuple):
-    """What is known of the images of a data set.
+    """What is known of the images of a data set, without nuisance factors.
 
     names: of the F factors
     continuous: bool [F]
-    grid, table: where the values come from; one of them
+    columns: where they are among all factors, int [F]
+    grid, table: where the values come from, with all factors; one of them
     """
 
     names: tuple[str, ...]
     continuous: np.ndarray
+    columns: np.ndarray
     grid: FactorGrid | None = None
     table: FactorTable | None = None
 
     def of(self, numbers: np.ndarray) -> np.ndarray:
         """Factors float64 [N, F] of the images with these numbers [N]."""
         if self.table is not None:
-            return self.table.values[numbers]
+            return self.table.values[numbers][:, self.columns]
         assert self.grid is not None, "labels come from a grid or a table"
-        return np.stack(np.unravel_index(numbers, self.grid.sizes), 1).astype(np.float64)
+        points = np.stack(np.unravel_index(numbers, self.grid.sizes), 1)
+        return points[:, self.columns].astype(np.float64)
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Numbers of values of the discrete factors."""
         if self.grid is not None:
-            return self.grid.sizes
+            return tuple(self.grid.sizes[column] for column in self.columns)
         assert self.table is not None, "labels come from a grid or a table"
-        discrete = self.table.values[:, ~self.continuous]
+        discrete = self.table.values[:, self.columns[~self.continuous]]
         return tuple(len(np.unique(column)) for column in discrete.T)
 
 
 def labels_of(dataset: Dataset) -> Labels | None:
-    """The factors of a data set; None without."""
-    if dataset.grid is not None:
-        names = dataset.grid.names
-        return Labels(names, np.zeros(len(names), bool), grid=dataset.grid)
+    """The factors of a data set that count; None without."""
+    truth = dataset.grid or dataset.table
+    if truth is None:
+        return None
+    columns = np.flatnonzero([name not in dataset.nuisance for name in truth.names])
+    measured = np.zeros(len(truth.names), bool)
     if dataset.table is not None:
-        continuous = np.array(dataset.table.continuous, bool)
-        return Labels(dataset.table.names, continuous, table=dataset.table)
-    return None
+        measured = np.array(dataset.table.continuous, bool)
+    names = tuple(truth.names[column] for column in columns)
+    return Labels(names, measured[columns], columns, dataset.grid, dataset.table)
 
 
 def table_of(

@@ -14,15 +14,15 @@ def traversals(labels: Labels, size: int, *, steps: int = 8, seed: int = 0) -> n
     of their deviations. A factor of fewer values has its last image repeated.
     """
     rng = np.random.RandomState(seed)
-    base = labels.of(rng.randint(size, size=1))[0]
+    number = rng.randint(size, size=1)
     if labels.grid is not None:
-        rows = []
-        for column, count in enumerate(labels.grid.sizes):
-            points = np.tile(base.astype(np.int64), (steps, 1))
-            points[:, column] = _spread(count, steps)
-            rows.append(np.ravel_multi_index(tuple(points.T), labels.grid.sizes))
+        rows, sizes = [], labels.grid.sizes
+        for column in labels.columns:
+            points = np.tile(np.unravel_index(number[0], sizes), (steps, 1))
+            points[:, column] = _spread(sizes[column], steps)
+            rows.append(np.ravel_multi_index(tuple(points.T), sizes))
         return np.stack(rows)
-    values = labels.of(np.arange(size))
+    base, values = labels.of(number)[0], labels.of(np.arange(size))
     deviation = values.std(0)
     apart = (values - base) / np.where(deviation > 0, deviation, 1.0)
     return np.stack([_nearest(values, apart, k, steps) for k in range(values.shape[1])])

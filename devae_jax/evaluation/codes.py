@@ -228,11 +228,13 @@ def bounding_views(dataset: Dataset, dim: int, numbers: np.ndarray) -> dict[str,
     if labels.grid is None:
         noise, perfect = _table_codes(labels, dim, numbers)
         return {"floor": _formula(numbers, noise), "ceiling": _formula(numbers, perfect)}
-    grid, source = labels.grid, FactorSource(labels.grid)
-    factors = labels.of(numbers).astype(np.int64)
+    grid, ignored = labels.grid, dataset.nuisance
+    source = FactorSource(grid, nuisance=ignored)
+    factors = np.stack(np.unravel_index(numbers, grid.sizes), 1)
+    codes = {"floor": noise_code(grid, dim), "ceiling": perfect_code(grid, dim, ignored)}
     return {
         bound: _formula(numbers, code(factors))._replace(represent=code, source=source)
-        for bound, code in (("floor", noise_code(grid, dim)), ("ceiling", perfect_code(grid, dim)))
+        for bound, code in codes.items()
     }
 
 

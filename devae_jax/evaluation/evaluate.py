@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from devae_jax.data.labels import Labels, labels_of
+from devae_jax.data.regimes import part
 from devae_jax.evaluation.codes import (
     REPRESENTATIONS,
     Coder,
@@ -54,6 +55,7 @@ def evaluate(
     num_train: int = 10_000,
     num_test: int = 5_000,
     batch_size: int = 1024,
+    images: str = "all",
     progress: bool = True,
 ) -> list[Row]:
     """Scores of a coder: one row a layer, representation and score.
@@ -78,12 +80,15 @@ def evaluate(
       num_train, num_test: images of a sample; without factors at most all there are, and
         none to test on.
       batch_size: images that are encoded, or decoded, at a time.
+      images: "all", or of a data set with held-out combinations of factors those that training
+        saw, "trained", or did not see, "held_out".
 
     Returns:
       Rows {layer, representation, latent_dim, metric, protocol, num_samples, value, low, high
       (95 % interval of the mean over seeds, None for one seed), values, floor, ceiling, better,
       range, unit}, and the first seed's per_factor, per_latent and matrices. A score that is
-      not defined for the data set has the value None and a `note` that says why.
+      not defined for the data set has the value None and a `note` that says why. Rows of a part
+      of the images name it under `images`; factors that are not counted are in `nuisance`.
 
     Raises:
       ValueError: for unknown names, layers or protocols, metrics that need what is not there,
@@ -97,16 +102,17 @@ def evaluate(
         raise unknown("protocol", protocol, PROTOCOLS)
     if not seeds:
         raise ValueError("got no evaluation seeds, expected one or more; pass seeds=(0, 1, 2)")
+    dataset = part(dataset, images)
     there = available(dataset, decode=coder.logits is not None)
     chosen = metrics_of(metrics, there if "mean" in representations else there - {"posterior"})
     num_layers, dim = code_shape(coder, dataset)
     layers = _layer_numbers(layers, num_layers)
     samples = [draw_sample(dataset, seed, num_train, num_test) for seed in seeds]
-    images = _images(dataset, chosen, protocol, samples, num_layers * dim)
+    numbers = _images(dataset, chosen, protocol, samples, num_layers * dim)
     views = encoded_views(
         coder,
         dataset,
-        images,
+        numbers,
         layers,
         representations,
         seed=seeds[0],
@@ -114,14 +120,17 @@ def evaluate(
         progress=progress,
     )
     labels = labels_of(dataset)
-    bounding = bounding_views(dataset, dim, images) if calibrate else {}
+    bounding = bounding_views(dataset, dim, numbers) if calibrate else {}
     if progress:
         size = (len(samples[0].train), dim, () if labels is None else labels.sizes)
         _announce(chosen, size, views=len(views), bounding=len(bounding), seeds=len(seeds))
     rows: list[Row] = []
     for name in _bar(chosen, progress):
         rows += _score(chosen[name], views, bounding, samples, protocol, labels)
-    return rows
+    about: Row = {} if images == "all" else {"images": images}
+    if dataset.nuisance:
+        about["nuisance"] = list(dataset.nuisance)
+    return [about | row for row in rows]
 
 
 def _images(

@@ -38,7 +38,7 @@ def beta_vae(
 
     Returns:
       beta_vae (accuracy on the test votes), train_accuracy, per_factor [F] (NaN for a
-      one-valued factor). The protocol is "dlib" with the options' defaults.
+      one-valued or nuisance factor). The protocol is "dlib" with the options' defaults.
 
     Raises:
       ValueError: for a grid with a single factor that varies.
@@ -51,14 +51,16 @@ def beta_vae(
     check_votes(votes, votes_test, batch)
     published = (votes, votes_test, batch) == (VOTES, VOTES_TEST, BATCH)
     rng, grid = numpy_rng(key), grid_of(source)
-    varying, sizes = varying_factors(grid)
-    if len(varying) == 1:
+    varying, sizes, held = varying_factors(source)
+    counted = varying[held]
+    if len(counted) == 1:
         raise ValueError(
             f"got a grid of sizes {grid.sizes}, expected two factors that vary: there is nothing "
             "to tell apart"
         )
     inputs, labels = [], []
-    for drawn in split_votes(draw_votes(rng, sizes, votes + votes_test, batch, groups=2), votes):
+    drawn_votes = draw_votes(rng, sizes, votes + votes_test, batch, groups=2, held=held)
+    for drawn in split_votes(drawn_votes, votes):
         distances = [_distances(batches) for _, batches in look_up(represent, source, drawn)]
         inputs.append(np.concatenate(distances).astype(np.float64))
         labels.append(varying[drawn.fixed])
@@ -67,12 +69,12 @@ def beta_vae(
     with small_fits():
         model = LogisticRegression(random_state=rng).fit(inputs[0], labels[0])
     right = model.predict(inputs[1]) == labels[1]
-    held = [labels[1] == k for k in varying]
-    per_factor = [right[rows].mean() if rows.any() else np.nan for rows in held]
+    asked = [labels[1] == k for k in counted]
+    per_factor = [right[rows].mean() if rows.any() else np.nan for rows in asked]
     return {
         "beta_vae": float(right.mean()),
         "train_accuracy": float(model.score(inputs[0], labels[0])),
-        "per_factor": spread(per_factor, varying, len(grid.sizes)),
+        "per_factor": spread(per_factor, counted, len(grid.sizes)),
         "protocol": "dlib" if published else "custom",
         "num_samples": votes,
     }

@@ -4,7 +4,7 @@ Raw values mislead: MIG of a perfect code on dSprites is .896, since 20 bins can
 orientations apart, and modularity of pure noise about .66.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ class FactorSource(NamedTuple):
 
     grid: FactorGrid
     arrays: Any = None
+    nuisance: tuple[str, ...] = ()
 
     def observe(self, arrays: Any, factors: Any) -> np.ndarray:
         return np.asarray(factors)
@@ -35,13 +36,16 @@ def noise_code(grid: FactorGrid, dim: int) -> Callable[[Any], np.ndarray]:
     return represent
 
 
-def perfect_code(grid: FactorGrid, dim: int) -> Callable[[Any], np.ndarray]:
+def perfect_code(
+    grid: FactorGrid, dim: int, nuisance: Sequence[str] = ()
+) -> Callable[[Any], np.ndarray]:
     """The ceiling: factors [N, F] -> one latent a factor, standardised; the rest are dead.
 
-    With fewer latents than factors it holds those of most values.
+    With fewer latents than factors it holds those of most values; none that is nuisance.
     """
     noise = noise_code(grid, dim)
-    held = np.argsort([-size for size in grid.sizes], kind="stable")[:dim]
+    order = np.argsort([-size for size in grid.sizes], kind="stable")
+    held = np.array([k for k in order if grid.names[k] not in nuisance][:dim])
     sizes = np.asarray(grid.sizes, np.float64)[held]
     deviation = np.sqrt(np.maximum(sizes**2 - 1, 1) / 12)
 

@@ -41,14 +41,21 @@ def sample_factors(rng: np.random.RandomState, sizes: Sequence[int], n: int) -> 
 
 
 def draw_votes(
-    rng: np.random.RandomState, sizes: Sequence[int], votes: int, batch: int, groups: int = 1
+    rng: np.random.RandomState,
+    sizes: Sequence[int],
+    votes: int,
+    batch: int,
+    groups: int = 1,
+    held: Sequence[int] | np.ndarray | None = None,
 ) -> Votes:
     """`votes` times: a factor k, then `groups` batches of points that share their value of k.
 
     One group holds a single value of factor k (FactorVAE); in two groups, point i of both
     shares its value (beta-VAE). Equal to, for every vote, `k = rng.randint(F)` and
     `sample_factors` a group, after which column k is overwritten. Every size is 2 or more.
+    held: the factors that k is one of, all by default
     """
+    choice = np.arange(len(sizes)) if held is None else np.asarray(held)
     fixed = np.empty(votes, np.int64)
     points = np.zeros((votes, groups, batch), np.int64)
     words, done = np.empty(0, np.uint32), 0
@@ -57,16 +64,16 @@ def draw_votes(
         words = np.concatenate([words, fresh])
         accepted = {size: _accept(words, size) for size in set(sizes)}
         calls = [accepted[size] for size in sizes] * groups
-        held, places, used = _walk(words.data, calls, len(sizes), batch, votes - done)
-        if held:
-            part = slice(done, done + len(held))
-            fixed[part] = held
+        drawn, places, used = _walk(words.data, calls, len(choice), batch, votes - done)
+        if drawn:
+            part = slice(done, done + len(drawn))
+            fixed[part] = choice[drawn]
             values = [
                 np.lib.stride_tricks.sliding_window_view(call.values, batch)[place]
                 for call, place in zip(calls, np.transpose(places), strict=True)
             ]
             _number(points[part], fixed[part], values, sizes)
-        words, done = words[used:], done + len(held)
+        words, done = words[used:], done + len(drawn)
     return Votes(fixed, points)
 
 

@@ -40,28 +40,30 @@ def factor_vae(
 
     Args:
       represent: images [B, H, W, C] -> codes [B, D], or a `CodeTable`.
-      source: the `Dataset` (or anything with grid, arrays and observe).
+      source: the `Dataset` (or anything with grid, arrays and observe); its nuisance is not held.
       key: an int seed reproduces the draws of disentanglement_lib; or a jax key.
       threshold: latents with a smaller standard deviation are dead and cannot win; the
         published study has 0.05. Constant latents are dead at any threshold.
 
     Returns:
       factor_vae (accuracy on the test votes; 0 if all latents are dead), train_accuracy,
-      per_factor [F] (NaN for a one-valued factor), votes_train and votes_test [D, F] counts,
-      variance [D], active [D]. The protocol is "dlib" with the options' defaults.
+      per_factor [F] (NaN for a one-valued or nuisance factor), votes_train and votes_test [D, F]
+      counts, variance [D], active [D]. The protocol is "dlib" with the options' defaults.
 
     Source: Kim & Mnih 2018, "Disentangling by factorising", section 4.
     """
     check_votes(votes, votes_test, batch)
     published = (votes, votes_test, batch, num_variance, threshold) == _PUBLISHED
     rng, grid = numpy_rng(key), grid_of(source)
-    varying, sizes = varying_factors(grid)
+    varying, sizes, held = varying_factors(source)
     points = np.ravel_multi_index(tuple(sample_factors(rng, sizes, num_variance).T), sizes)
     codes = tabulate(represent, source, points).lookup(points)
     variance = codes.var(0, ddof=1, dtype=np.float64)
     active = (np.sqrt(variance) >= threshold) & (np.ptp(codes, axis=0) > 0)
     tables = []
-    for drawn in split_votes(draw_votes(rng, sizes, votes + votes_test, batch), votes):
+    counted = varying[held]
+    drawn_votes = draw_votes(rng, sizes, votes + votes_test, batch, held=held)
+    for drawn in split_votes(drawn_votes, votes):
         table = np.zeros((len(active), len(grid.sizes)), np.int64)
         for fixed, batches in look_up(represent, source, drawn):
             if active.any():
@@ -72,11 +74,11 @@ def factor_vae(
     train, test = tables
     guess = train.argmax(1)  # the factor that each latent stands for
     right = np.where(np.arange(len(grid.sizes)) == guess[:, None], test, 0).sum(0)
-    held = np.maximum(test.sum(0), 1)
+    asked = np.maximum(test.sum(0), 1)
     return {
         "factor_vae": float(right.sum() / max(test.sum(), 1)),
         "train_accuracy": float(train.max(1).sum() / max(train.sum(), 1)),
-        "per_factor": spread((right / held)[varying], varying, len(grid.sizes)),
+        "per_factor": spread((right / asked)[counted], counted, len(grid.sizes)),
         "votes_train": train,
         "votes_test": test,
         "variance": variance,

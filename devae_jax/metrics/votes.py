@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from devae_jax.metrics.draws import Votes
-from devae_jax.metrics.table import CodeTable, Represent, tabulate
-from devae_jax.types import FactorGrid
+from devae_jax.metrics.table import CodeTable, Represent, grid_of, tabulate
 
 VOTES, VOTES_TEST, BATCH = 10_000, 5_000, 64  # of the published study
 _BYTES = 1 << 28  # of codes looked up at once, whatever D is
@@ -22,18 +21,22 @@ def check_votes(votes: int, votes_test: int, batch: int) -> None:
         )
 
 
-def varying_factors(grid: FactorGrid) -> tuple[np.ndarray, list[int]]:
+def varying_factors(source: Any) -> tuple[np.ndarray, list[int], np.ndarray]:
     """The factors with two values or more, and their sizes; the others do not move the index.
 
+    Also which of them, counted from 0, may be held: all but the nuisance of the source.
     Raises ValueError where there is none.
     """
+    grid = grid_of(source)
     varying = np.flatnonzero(np.asarray(grid.sizes) > 1)
-    if not varying.size:
+    ignored = getattr(source, "nuisance", ())
+    held = np.flatnonzero([grid.names[k] not in ignored for k in varying])
+    if not held.size:
         raise ValueError(
             f"got a grid of sizes {grid.sizes}, expected a factor with two values; "
             "evaluate on more of the data set"
         )
-    return varying, [grid.sizes[k] for k in varying]
+    return varying, [grid.sizes[k] for k in varying], held
 
 
 def split_votes(drawn: Votes, votes: int) -> tuple[Votes, Votes]:

@@ -12,6 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 from devae_jax import data, rng
+from devae_jax.data.regimes import noisy
 from devae_jax.names import lookup, nearest
 from devae_jax.program import describe, keys, references, schema, specs
 from devae_jax.training import optim
@@ -191,12 +192,15 @@ def _load_data(config: ConfigDict) -> Dataset:
         request,
         correlated=config.data.correlated.to_dict(),
         held_out=config.data.held_out.to_dict(),
+        imbalanced=config.data.imbalanced.to_dict(),
+        nuisance=config.data.nuisance,
+        noise=config.data.noise,
     )
 
 
 def _program(parts: specs.Specs, dataset: Dataset, batch_size: int, precision: str) -> Program:
     """The static part of a config, bound to its data set."""
-    source = parts.source.make({}, dataset, batch_size)
+    source = noisy(parts.source.make({}, dataset, batch_size), dataset.noise)
 
     def objective(hparams: Hparams, layout: Layout) -> Objective:
         context = Context(

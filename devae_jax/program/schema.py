@@ -37,6 +37,7 @@ OPTIONS = {
 ENTRIES = ("objective.terms", "optimizer.players")  # named by the user, each a section
 FACTORS = ("data.factors", "data.held_out")  # of the data set: name -> values
 FACTORIES = ("name", "kind", "encoder", "decoder")  # keys where code of the user's may stand
+WEIGHTS = "data.imbalanced"  # of a factor's values: name -> numbers
 CORRELATED = {"first": str, "second": str, "sigma": float}
 LEAST = {
     "seed": 0,
@@ -76,6 +77,8 @@ def check(config: Any) -> None:
     for key in FACTORS:
         for name, values in keys.config_at(config, key).items():
             _check_values(values, f"{key}.{name}")
+    for name, values in config.data.imbalanced.items():
+        _check_weights(values, f"{WEIGHTS}.{name}")
     _check_correlated(config.data.correlated)
     _check_sizes(config)
 
@@ -133,7 +136,7 @@ def _check_section(section: ConfigDict, pattern: ConfigDict, path: str) -> None:
         elif typed and isinstance(pattern[key], ConfigDict):
             if not isinstance(value, ConfigDict):
                 raise ValueError(f"got {where}={_shown(value)}, expected a section; fix it")
-            if where in FACTORS or where == "data.correlated":
+            if where in (*FACTORS, WEIGHTS, "data.correlated"):
                 _check_leaves(value, where)
             else:
                 _check_section(value, pattern[key], where)
@@ -211,6 +214,12 @@ def _check_values(values: Any, where: str) -> None:
         raise ValueError(
             f"got {where}={_shown(values)}, expected the numbers of values, (0, 1); fix it"
         )
+
+
+def _check_weights(values: Any, where: str) -> None:
+    numbers = isinstance(values, list | tuple) and all(type(v) in (int, float) for v in values)
+    if not numbers:
+        raise ValueError(f"got {where}={_shown(values)}, expected weights, (8, 1, 1); fix it")
 
 
 def _check_correlated(given: ConfigDict) -> None:

@@ -120,9 +120,9 @@ def _method(run: Run) -> str:
 
 
 def _of_run(run: Run, folder: Folder) -> list[Row]:
-    """The rows of scores.json that are of this run at this step."""
-    mine = (run.step, run.member)
-    return [row for row in folder.scores() if (row["step"], row["member"]) == mine]
+    """The rows of scores.json that are of this run at this step, on all images."""
+    mine, rows = (run.step, run.member), folder.scores()
+    return [r for r in rows if (r["step"], r["member"]) == mine and "images" not in r]
 
 
 def _figure_scores(rows: Iterable[Row]) -> dict[str, np.ndarray]:
@@ -132,7 +132,7 @@ def _figure_scores(rows: Iterable[Row]) -> dict[str, np.ndarray]:
 def _laid_over(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
     """Both, but for the old rows that measure what a new row measures."""
     new = list(new)
-    names = ("member", "step", "layer", "representation", "protocol", "metric")
+    names = ("member", "step", "images", "layer", "representation", "protocol", "metric")
 
     def identity(row: Row) -> tuple:
         return tuple(row.get(name) for name in names)

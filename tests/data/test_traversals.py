@@ -26,7 +26,7 @@ def test_in_a_table_the_others_are_as_near_as_can_be():
     rng = np.random.RandomState(1)
     values = np.stack([rng.uniform(size=3000), rng.randint(0, 3, 3000), rng.uniform(size=3000)], 1)
     table = table_of(values, ("a", "b", "c"), "here")
-    known = Labels(table.names, np.array(table.continuous), table=table)
+    known = Labels(table.names, np.array(table.continuous), np.arange(3), table=table)
     numbers = traversals(known, 3000, steps=6)
     base = values[np.random.RandomState(0).randint(3000, size=1)[0]]
     for column, row in enumerate(numbers):

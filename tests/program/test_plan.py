@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from devae_jax import data
 from devae_jax.data import factors as fg
 from devae_jax.program import plan as programs
 from devae_jax.training import step as training
@@ -60,6 +61,21 @@ def test_training_distribution_is_part_of_the_datas_identity():
     correlated = {"first": "x_position", "second": "y_position", "sigma": 0.1}
     identity = programs.plan(small(data__correlated=correlated)).dataset.identity
     assert identity["correlated"] == ["x_position", "y_position", 0.1]
+
+
+def test_regimes_reach_the_program():
+    imbalanced = {"shape": (3, 1)}
+    noisy = programs.plan(
+        small(data__noise=0.25, data__nuisance=("scale",), data__imbalanced=imbalanced)
+    )
+    identity = noisy.dataset.identity
+    assert (identity["noise"], identity["nuisance"]) == (0.25, ["scale"])
+    assert identity["imbalanced"] == {"shape": [3.0, 1.0]}
+    source = noisy.program.source
+    images = source.take(source.arrays, jax.random.key(0), 0)["image"]
+    clean = data.SOURCES["ondevice"](noisy.dataset, source.batch_size)
+    noise = images - clean.take(clean.arrays, jax.random.key(0), 0)["image"]
+    assert 0.1 < np.std(noise) < 0.25  # cut to [0, 1]
 
 
 @pytest.mark.parametrize(

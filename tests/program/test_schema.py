@@ -36,6 +36,7 @@ def changed(key, value):
 SECTIONS = [
     *("data", "data.source", "model", "objective", "optimizer", "train", "parallel", "eval"),
     *("data.factors", "data.correlated", "data.held_out", "objective.terms", "optimizer.players"),
+    "data.imbalanced",
 ]
 MISSING = [
     *("data", "data.source", "data.source.kind", "data.name", "data.channels", "data.factors"),
@@ -54,6 +55,7 @@ TEXTS += ["objective.name", "parallel.mode", "data.source.kind"]
 UNKNOWN = ["extra", "data.extra", "train.extra", "eval.extra", "parallel.extra", "model.extra"]
 UNKNOWN += ["objective.extra", "optimizer.extra", "data.source.extra", "objective.terms.kl.extra"]
 UNKNOWN += ["data.correlated.extra", "data.factors.extra", "data.held_out.extra"]
+UNKNOWN += ["data.imbalanced.extra"]
 OTHERS = [
     ("seed", 2**32),
     ("seed", 1.0),
@@ -101,6 +103,20 @@ OTHERS = [
     ("data.correlated", {"first": "scale", "second": 1, "sigma": 1.0}),
     ("data.correlated", {"first": "scale", "second": "scale", "sigma": 1.0}),
     ("data.correlated", {"first": "scale", "second": "shape", "sigma": -1.0}),
+    ("data.imbalanced", {"shape": 1.0}),
+    ("data.imbalanced", {"shape": (1.0, "2", 3.0)}),
+    ("data.imbalanced", {"shape": (1.0, math.nan, 3.0)}),
+    ("data.imbalanced", {"shape": (1.0, 2.0, 3.0)}),
+    ("data.imbalanced", {"shape": (1.0, -2.0)}),
+    ("data.imbalanced", {"shape": (1.0, 0.0)}),
+    ("data.imbalanced", {"shapes": (1.0, 1.0)}),
+    ("data.nuisance", "shape"),
+    ("data.nuisance", (1,)),
+    ("data.nuisance", ("shapes",)),
+    ("data.nuisance", ("shape", "shape")),
+    ("data.noise", -0.1),
+    ("data.noise", math.nan),
+    ("data.noise", "0.1"),
     ("data.path", "a\0b"),
     ("data.channels", "1"),
     ("data.channels", 0),
