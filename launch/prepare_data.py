@@ -1,19 +1,27 @@
-"""Checks the real dSprites or Shapes3D and packs it for `config.data.name`.
+"""Checks a published data set and packs it for `config.data.name`.
 
     python launch/prepare_data.py --from=dsprites.hdf5    # or dsprites.npz, 3dshapes.h5
     python launch/prepare_data.py --tfds=dsprites         # tfds downloads, or has prepared, it
+    python launch/prepare_data.py --name=mpi3d_real --from=mpi3d_real.npz
     python launch/prepare_data.py --verify                # are the tables what was written?
 
-The packed table goes to devae_jax in the user's cache, or to --data_dir. Needs no TensorFlow.
-Exit code 2 says in one line what is wrong with the file.
+docs/data.md lists the names, and what --from is for each. The packed table goes to devae_jax in
+the user's cache, or to --data_dir. Needs no TensorFlow. Exit code 2 says in one line what is wrong
+with the file.
 """
+
+from pathlib import Path
 
 from absl import flags
 
 from devae_jax.launch import common
 
-_FROM = flags.DEFINE_string("from", None, "An HDF5 or npz file of the real data set.")
-_TFDS = flags.DEFINE_enum("tfds", None, ["dsprites", "shapes3d"], "Take it from tfds.")
+SEEN = ("dsprites", "shapes3d")  # whose files tell which they are
+
+_FROM = flags.DEFINE_string("from", None, "The file or folder of the published data set.")
+_NAME = flags.DEFINE_string("name", None, "Which data set it is, if not dsprites or shapes3d.")
+_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the packed images, if not those two.")
+_TFDS = flags.DEFINE_enum("tfds", None, SEEN, "Take it from tfds.")
 _TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where tfds keeps its data sets.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where to write; the same as config.data.data_dir.")
 _UNVERIFIED = flags.DEFINE_bool(
@@ -32,19 +40,59 @@ def main() -> None:
             print(f"{name}: whole, sha256 {sha256}")
         return
 
-    from devae_jax.data import Request, raw, real
+    from devae_jax.data import Request, labels_of, load
 
-    if _FROM.value and not _TFDS.value:
-        found = raw.read(_FROM.value, verify=not _UNVERIFIED.value)
-    elif _TFDS.value and not _FROM.value:
-        found = raw.from_tfds(_TFDS.value, _TFDS_DIR.value)
-    else:
+    if bool(_FROM.value) == bool(_TFDS.value):
         raise ValueError("got neither or both of --from and --tfds, expected one; see --help")
+    if _NAME.value is None or _NAME.value in SEEN:
+        loader, path = _prepare_seen()
+        note = ""
+    else:
+        loader, path, verified = _prepare_published(_NAME.value)
+        note = "" if verified else "; its files were not compared with a known hash"
+    dataset = load(loader, Request(data_dir=_DATA_DIR.value))
+    labels = labels_of(dataset)
+    assert labels is not None, "the published data sets have factors"
+    sizes = iter(labels.sizes)
+    factors = ", ".join(
+        f"{factor} {'continuous' if measured else next(sizes)}"
+        for factor, measured in zip(labels.names, labels.continuous, strict=True)
+    )
+    name = loader.removesuffix("_mapped")
+    print(f"{name}: {dataset.size:,} images ({factors}) in {path}{note}")
+
+
+def _prepare_seen() -> tuple[str, Path]:
+    """dSprites or Shapes3D; its name and where it is packed."""
+    from devae_jax.data import raw, real
+
+    if _FROM.value:
+        found = raw.read(_FROM.value, verify=not _UNVERIFIED.value)
+    else:
+        found = raw.from_tfds(_TFDS.value or "", _TFDS_DIR.value)
+    if _NAME.value not in (None, found.name):
+        raise ValueError(f"got --name={_NAME.value}, expected {found.name}, which the file is")
     path = real.prepare(found, data_dir=_DATA_DIR.value, any_grid=_UNVERIFIED.value)
-    dataset = real.load(found.name, Request(data_dir=_DATA_DIR.value))
-    assert dataset.grid is not None, "the real data sets have factors"
-    sizes = ", ".join(f"{n} {s}" for n, s in zip(*dataset.grid, strict=True))
-    print(f"{found.name}: {dataset.size:,} images ({sizes}) in {path}")
+    return found.name, path
+
+
+def _prepare_published(name: str) -> tuple[str, Path, bool]:
+    """Any other data set; its name as one that stays on disk, and whether its hash is known."""
+    from devae_jax.data import published
+    from devae_jax.data.published import pack
+
+    if _TFDS.value:
+        raise ValueError(f"got --tfds for {name!r}, expected --from; see --help")
+    found, verified = published.read(name, _FROM.value or "", verify=not _UNVERIFIED.value)
+    path = pack.prepare(
+        found,
+        name,
+        published.KINDS[name],
+        side=_SIZE.value,
+        data_dir=_DATA_DIR.value,
+        any_grid=_UNVERIFIED.value,
+    )
+    return f"{name}_mapped", path, verified
 
 
 def console() -> None:

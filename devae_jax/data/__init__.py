@@ -15,6 +15,7 @@ from devae_jax.data import (
     ondevice,
     pairs,
     pictures,
+    published,
     real,
     regimes,
     shapes3d_like,
@@ -55,6 +56,10 @@ DATASETS: dict[str, Loader] = {
         for suffix, variant in _VARIANTS.items()
     },
     "shapes3d": functools.partial(real.load, "shapes3d"),
+    **published.LOADERS,
+    "smallnorb_noinstance": _then(
+        functools.partial(variants.hide, factor="instance"), published.LOADERS["smallnorb"]
+    ),
     "shapes3d_like": shapes3d_like.load,
     "xy_squares": xy_squares.load,
     "lobes": lobes.load,

@@ -62,11 +62,11 @@ def created(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Iterato
         yield array
 
 
-def read(path: Path, layout: Layout) -> tuple[np.ndarray, str]:
-    """The table, memory-mapped, and its sha256.
+def mapped(path: Path, layout: Layout) -> tuple[np.ndarray, str]:
+    """The table, memory-mapped, and the sha256 that was written with it, its bytes unread.
 
     Raises:
-      DamagedError: its header, its size or its bytes are not what was written.
+      DamagedError: its header or its size are not what was written.
     """
     try:
         array = load_numpy(path, mapped=True)
@@ -88,6 +88,16 @@ def read(path: Path, layout: Layout) -> tuple[np.ndarray, str]:
         )
     if size != array.offset + array.nbytes + DIGEST:
         raise DamagedError(f"got {path} of {size:,} bytes, expected another size")
+    return array, written
+
+
+def read(path: Path, layout: Layout) -> tuple[np.ndarray, str]:
+    """The table, memory-mapped, and its sha256.
+
+    Raises:
+      DamagedError: its header, its size or its bytes are not what was written.
+    """
+    array, written = mapped(path, layout)
     digest = sha256(array)
     if digest != (layout.sha256 or written):
         raise DamagedError(f"got {path} with sha256 {digest}, expected {layout.sha256 or written}")

@@ -74,7 +74,7 @@ def _open(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
 
     try:
         with Image.open(file) as image:
-            return _square(image, shape)
+            return square(image, shape)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"got unreadable image {file} ({error}), expected a picture; replace or remove it, "
@@ -139,7 +139,7 @@ def records(request: Request, split: str = "train") -> Dataset:
     shape = _shape(request, "records", builder.info.features["image"].shape[-1])
 
     def read(number: int) -> np.ndarray:
-        return _square(Image.fromarray(examples[number]["image"].squeeze()), shape)
+        return square(Image.fromarray(examples[number]["image"].squeeze()), shape)
 
     identity = {
         "name": builder.info.full_name,
@@ -215,12 +215,17 @@ def _shape(request: Request, name: str, channels: int) -> tuple[int, int, int]:
     return size, size, channels
 
 
-def _square(image: Any, shape: tuple[int, int, int]) -> np.ndarray:
-    """The central square of a PIL image as uint8 [H, W, C]."""
+def square(image: Any, shape: tuple[int, int, int], resample: int | None = None) -> np.ndarray:
+    """The central square of a PIL image as uint8 [H, W, C].
+
+    resample: a filter of `PIL.Image.Resampling`, by default the mean of a box
+    Raises ValueError for more than 8 bits a channel.
+    """
     from PIL import Image, ImageOps
 
     if image.mode[0] in "IF":  # converting them would clip, not scale
         raise ValueError(f"{image.mode} has more than 8 bits a channel")
     mode = "L" if shape[2] == 1 else "RGB"
-    fitted = ImageOps.fit(image.convert(mode), shape[:2], Image.Resampling.BOX)
+    resample = Image.Resampling.BOX if resample is None else resample
+    fitted = ImageOps.fit(image.convert(mode), shape[1::-1], resample)
     return np.asarray(fitted).reshape(shape)

@@ -1,19 +1,16 @@
 """Readers of the published files of dSprites and Shapes3D: HDF5, npz and tfds."""
 
 import contextlib
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from devae_jax.data import known
 from devae_jax.data.foreign import UNREADABLE, array_inside, check_room, load_numpy
-from devae_jax.data.real import KINDS, Kind, Raw
-
-
-class OtherDataError(ValueError):
-    """A whole file that is not the one expected."""
+from devae_jax.data.known import File, OtherDataError
+from devae_jax.data.real import KINDS, Raw
 
 
 def read(path: str | os.PathLike, *, verify: bool = True) -> Raw:
@@ -50,7 +47,7 @@ def _hdf5(path: Path, verify: bool) -> Raw:
         )
     kind = KINDS[name]
     if verify:
-        _verify(path, name, kind)
+        known.verify(path, File("sha256", kind.sha256, kind.size), name, kind.url)
     images, labels = (array_inside(file, key) for key in kind.keys)
     check_room(labels.nbytes, kind.keys[1])
     return _raw(name, images, labels[()], len(kind.grid.names))
@@ -71,18 +68,6 @@ def _raw(name: str, images: Any, labels: np.ndarray, width: int) -> Raw:
     if labels.ndim == 2:
         labels = labels[:, max(labels.shape[1] - width, 0) :]  # dSprites' colour, always white
     return Raw(name, labels, images.shape, lambda start, stop: images[start:stop])
-
-
-def _verify(path: Path, name: str, kind: Kind) -> None:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest() if size == kind.size else None
-    if sha256 != kind.sha256:
-        raise OtherDataError(
-            f"got {path} of {size:,} bytes and sha256 {sha256 or 'not computed'}, expected "
-            f"{kind.size:,} bytes and {kind.sha256}, the published {name}; download it again "
-            f"from {kind.url}, or pass --unverified if it differs on purpose"
-        )
 
 
 def from_tfds(name: str, tfds_dir: str | os.PathLike | None = None) -> Raw:

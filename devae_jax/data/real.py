@@ -4,7 +4,7 @@
 `load` then needs neither the file, nor HDF5, nor tfds. Files of these data sets are
 shuffled by tfds, so a row's place comes from its labels, never from its position.
 
-dSprites: Matthey et al. 2017, zlib/libpng licence. Shapes3D: Burgess & Kim 2018, Apache-2.0.
+dSprites: Matthey et al. 2017; Shapes3D: Burgess & Kim 2018. Both Apache-2.0.
 """
 
 import math
@@ -127,7 +127,7 @@ def prepare(
         )
     if math.prod(raw.shape[1:]) != math.prod(kind.image_shape):
         raise _other_layout(raw.shape[1:], "images", kind)
-    grid, index = _grid(raw.labels, kind.grid, any_grid)
+    grid, index = placed(raw.labels, kind.grid, any_grid)
     packed, width = kind.levels == 2, _width(kind)
     path = _path(raw.name, data_dir)
     steps = tqdm(range(0, count, CHUNK), f"packing {raw.name}", disable=None if progress else True)
@@ -160,10 +160,14 @@ def _path(name: str, data_dir: str | os.PathLike) -> Path:
     return cache.folder(data_dir) / f"{name}.npy"
 
 
-def _grid(
+def placed(
     labels: np.ndarray, published: FactorGrid, any_grid: bool
 ) -> tuple[FactorGrid, np.ndarray]:
-    """The grid that the labels [N, F] fill, and each row's place in it, int [N]."""
+    """The grid that the labels [N, F] fill, and each row's place in it, int [N].
+
+    any_grid: accept other numbers of values than the published ones
+    Raises ValueError for other labels, and where combinations are missing or repeated.
+    """
     if labels.ndim != 2 or labels.shape[1] != len(published.names) or not len(labels):
         raise ValueError(
             f"got labels of shape {list(labels.shape)}, expected [N, {len(published.names)}]: "

@@ -2,12 +2,14 @@
 
 import os
 
-from devae_jax.data import cache, dsprites_regen, real, shapes3d_like
+from devae_jax.data import cache, dsprites_regen, published, real, shapes3d_like
+from devae_jax.data.published import pack
 
 LAYOUTS = {
     "dsprites_regen": dsprites_regen.LAYOUT,
     "shapes3d_like": shapes3d_like.LAYOUT,
     **{name: real.layout(kind) for name, kind in real.KINDS.items()},
+    **{name: pack.layout(kind) for name, kind in published.KINDS.items()},
 }
 
 
