@@ -36,6 +36,10 @@ def get_config() -> ConfigDict:
                 "source": {
                     "kind": "ondevice",  # or "pairs", "temporal" (weak supervision), "stream"
                     "sampling": placeholder(str),  # of ondevice: "replacement" if unset, "epoch"
+                    "changed": placeholder(str),  # of pairs: "one" factor if unset, "any" number
+                    "motion": placeholder(str),  # of temporal: "laplace" if unset, "drift"
+                    "frames": placeholder(int),  # of temporal: 2 if unset
+                    "moving": placeholder(tuple),  # of temporal: names of factors, all if unset
                 },
             },
             "model": {

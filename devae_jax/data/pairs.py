@@ -39,12 +39,12 @@ def source(dataset: Dataset, batch_size: int, *, changed: str = "one") -> Source
             "alone, expected two factors or more; keep more in data.factors"
         )
 
-    def change(key: Array, step: Array, first: Array) -> tuple[Array, Array]:
+    def change(key: Array, step: Array, first: Array) -> tuple[list[Array], Array]:
         anew = fg.sample(grid, rng.stream(key, "pair", step), batch_size)
         order, count = jax.random.split(rng.stream(key, "changed", step))
         rank = jax.random.uniform(order, shape).argsort(axis=1)  # a random order of the factors
         shared = rank >= number(count, shape)[:, None]
-        return jnp.where(shared, first, anew), shared
+        return [jnp.where(shared, first, anew)], shared[:, None]
 
     return paired(dataset, batch_size, "pairs", change)
 
@@ -53,12 +53,14 @@ def paired(
     dataset: Dataset,
     batch_size: int,
     kind: str,
-    change: Callable[[Array, Array, Array], tuple[Array, Array]],
+    change: Callable[[Array, Array, Array], tuple[list[Array], Array]],
 ) -> Source:
     """Batches {"image", "pair", "shared"}, "image" from the training distribution.
 
-    change: (key, step, points of the images [B, F]) -> (points of their pairs, which factors
-        are shared, bool [B, F]), of the global batch
+    change: (key, step, points of the images [B, F]) -> (points of what follows them, first
+        those of their pairs, [B, F] each; which factors each shares with the one before, bool
+        [B, T - 1, F]), of the global batch. If more than pairs follow, there are also "frames"
+        [B, T, H, W, C] and "stayed" [B, T - 1, F].
     Raises ValueError, naming the source's `kind`, for images read on the host, held-out images
     and a batch larger than the data.
     """
@@ -72,11 +74,18 @@ def paired(
 
     def take(arrays, key: Array, step: Array, shard: Shard = Shard()) -> Batch:  # noqa: B008
         first = draw_points(dataset, arrays, jax.random.fold_in(key, step), batch_size)
-        second, shared = change(key, step, first)
-        return {
-            "image": observe(arrays, local_rows(first, shard)),
-            "pair": observe(arrays, local_rows(second, shard)),
-            "shared": local_rows(shared, shard),
-        }
+        following, stayed = change(key, step, first)
+        kept = local_rows(stayed, shard)
+        if len(following) == 1:
+            return {
+                "image": observe(arrays, local_rows(first, shard)),
+                "pair": observe(arrays, local_rows(following[0], shard)),
+                "shared": kept[:, 0],
+            }
+        points = local_rows(jnp.stack([first, *following], 1), shard)
+        images = observe(arrays, points.reshape(-1, points.shape[-1]))
+        frames = images.reshape(*points.shape[:2], *images.shape[1:])
+        pair = {"image": frames[:, 0], "pair": frames[:, 1], "shared": kept[:, 0]}
+        return pair | {"frames": frames, "stayed": kept}
 
     return Source(arrays=dataset.arrays, take=take, size=dataset.size, batch_size=batch_size)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.path import Path
 from PIL import Image, ImageDraw
 
 from devae_jax import data, rng
@@ -30,6 +31,39 @@ def test_xy_squares_are_those_that_pil_draws():
     assert half.image_shape == (8, 8, 3) and len(half.grid.names) == 5
     image = data.images_of(half, np.array([0]))[0]
     assert image[0, 3, 0] == 1 and image[..., 0].sum() == 1
+
+
+def sprite(shape, scale, x, y):
+    """Which pixel centres are inside dSprites' upright shape: matplotlib's point in polygon."""
+    t = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    heart = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
+    outlines = (
+        np.array([[-1, 1, 1, -1], [-1, -1, 1, 1]]),
+        np.stack([1.33 * np.cos(t), np.sin(t) / 1.33]),
+        np.stack([np.sin(t) ** 3, -(heart / 14.5 + 0.15)]),
+    )
+    centre = 16 + 32 * np.round(31 * np.array([x, y]) / 7) / 31
+    polygon = outlines[shape].T * 9.6 * (0.6, 0.8, 1.0)[scale] + centre
+    pixels = np.indices((64, 64))[::-1].reshape(2, -1).T + 0.5
+    return Path(polygon).contains_points(pixels).reshape(64, 64)
+
+
+def test_multi_sprites_are_those_that_matplotlib_draws():
+    """But for 6 of an image's 4096 pixels at most, on outlines, which dSprites rounds."""
+    dataset = data.load("multi_sprites")
+    assert dataset.size == 576**2 and dataset.image_shape == (64, 64, 3)
+    points = np.array(
+        [[0, 0, 0, 0, 1, 2, 7, 7], [2, 2, 3, 3, 0, 0, 3, 4], [1, 1, 6, 2, 2, 1, 5, 2]]
+    )
+    numbers = np.ravel_multi_index(points.T, dataset.grid.sizes)
+    for image, point in zip(data.images_of(dataset, numbers), points, strict=True):
+        first, second = sprite(*point[:4]), sprite(*point[4:])
+        drawn = np.zeros((64, 64, 3)) + first[..., None] * np.array([1, 0.4, 0.3])
+        drawn[second] = (0.3, 0.6, 1.0)
+        assert (np.abs(image - drawn).max(-1) > 1e-6).sum() <= 6
+        assert second.sum() > 50 and (first & ~second).sum() > 50
+    half = data.load("multi_sprites", data.Request(image_size=32, factors={"shape_1": [0]}))
+    assert half.grid.names[0] == "scale_1" and half.image_shape == (32, 32, 3)
 
 
 def outline(values, side):
@@ -95,10 +129,61 @@ def test_frames_move_by_a_discrete_laplace_distribution():
         np.testing.assert_array_equal(np.concatenate([part[key] for part in parts]), leaf)
 
 
+def test_scenes_that_drift():
+    toy = data.load("toy")
+    points = toy._replace(arrays=(), observe=lambda arrays, points: points[:, None, None])
+    options = {"motion": "drift", "speed": 2, "frames": 9, "moving": ("x_position", "scale")}
+    source = data.SOURCES["temporal"](points, 384, **options)
+    take = jax.jit(source.take)
+    batch = {k: np.asarray(v) for k, v in take((), rng.seed(1), 5).items()}
+    frames = batch["frames"][:, :, 0, 0]  # [B, T, F]
+    np.testing.assert_array_equal(batch["image"][:, 0, 0], frames[:, 0])
+    np.testing.assert_array_equal(batch["pair"][:, 0, 0], frames[:, 1])
+    np.testing.assert_array_equal(batch["stayed"], frames[:, 1:] == frames[:, :-1])
+    np.testing.assert_array_equal(batch["shared"], batch["stayed"][:, 0])
+    assert (frames[..., [0, 3]] == frames[:, :1, [0, 3]]).all()  # what does not move
+    assert frames.min() == 0 and frames[..., 2].max() == 7 and frames[..., 1].max() == 2
+    away = np.minimum(frames[:, 0, 2], 7 - frames[:, 0, 2]) >= 2
+    speeds = (frames[:, 1, 2].astype(int) - frames[:, 0, 2])[away]
+    shares = np.bincount(speeds + 2, minlength=5) / len(speeds)
+    np.testing.assert_allclose(shares, 0.2, atol=0.08)
+    unfolded = np.arange(9) * np.abs(frames[:, 1, 2].astype(int) - frames[:, 0, 2])[:, None]
+    start = frames[:, :1, 2].astype(int)
+    right = np.abs((start + unfolded + 7) % 14 - 7)
+    left = np.abs((start - unfolded + 7) % 14 - 7)
+    same = (frames[..., 2] == right).all(1) | (frames[..., 2] == left).all(1)
+    assert same[away].all()  # one speed, reflected at both ends
+    of_device = jax.jit(lambda i: source.take((), rng.seed(1), 5, Shard(i, 2)))
+    parts = [of_device(i) for i in range(2)]
+    for key, leaf in batch.items():
+        np.testing.assert_array_equal(np.concatenate([part[key] for part in parts]), leaf)
+
+
+def test_frames_show_their_factors():
+    toy = data.load("toy")
+    source = data.SOURCES["temporal"](toy, 4, frames=3)
+    batch = jax.jit(source.take)(source.arrays, rng.seed(2), 0)
+    assert batch["frames"].shape == (4, 3, 16, 16, 1) and batch["stayed"].shape == (4, 2, 4)
+    every = data.images_of(toy, np.arange(toy.size)).reshape(toy.size, -1)
+    frames = np.asarray(batch["frames"]).reshape(12, 1, -1)
+    numbers = np.abs(frames - every).max(-1).argmin(1)
+    assert np.abs(frames[:, 0] - every[numbers]).max() < 1e-6
+    factors = np.array(np.unravel_index(numbers, toy.grid.sizes)).T.reshape(4, 3, 4)
+    np.testing.assert_array_equal(batch["stayed"], factors[:, 1:] == factors[:, :-1])
+
+
 def test_bad_temporal_sources():
     toy = data.load("toy")
     with pytest.raises(ValueError, match=r"rate=0, expected more than 0"):
         data.SOURCES["temporal"](toy, 8, rate=0)
+    for options, match in (
+        ({"speed": 0}, "speed=0, expected more than 0"),
+        ({"frames": 1}, "frames=1, expected more than 1"),
+        ({"motion": "drif"}, "did you mean 'drift'"),
+        ({"moving": ("scal",)}, "did you mean 'scale'"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            data.SOURCES["temporal"](toy, 8, **options)
     with pytest.raises(ValueError, match="without a full grid of factors"):
         data.SOURCES["temporal"](data.load("lobes"), 8)
     with pytest.raises(ValueError, match=r"with data\.held_out"):
