@@ -1,7 +1,8 @@
 """What every config starts from: each key, once, with its meaning.
 
 A method's config changes what differs. On the command line any key can be set:
-`--config.batch_size=64`, `--config.objective.terms.kl.betas="(1.0, 10.0, 40.0)"`.
+`--config.batch_size=64`, `--config.objective.terms.kl.betas="(1.0, 10.0, 40.0)"`. A key that is
+added here means, at its value here, what was done before it: saved configs without it are read so.
 
 Where a `name` or `kind` chooses something, code of your own can stand: the function itself, or
 where it is, "package.module:function" or "path/to/file.py:function".

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+FORMAT = 2  # of config.json, checkpoints and scores: raised when their meaning changes
 BEAT = 30.0  # seconds between two signs of life of a lock's owner
 DEAD = 600.0  # seconds without one after which an owner elsewhere is given up
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -24,8 +25,28 @@ class StorageError(OSError):
     """A disk that is full, gone or read-only; what was written before is whole."""
 
 
+class FormatError(ValueError):
+    """Another version of the library wrote this."""
+
+
 class LockedError(ValueError):
     """Another process writes here."""
+
+
+def readable(written: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """What was written, less the "format" that it says it has; where it says none it is this one.
+
+    Raises:
+      FormatError: another version wrote it; says which.
+    """
+    found = written.get("format", FORMAT)
+    if found != FORMAT:
+        age = "a later" if isinstance(found, int) and found > FORMAT else "an earlier"
+        raise FormatError(
+            f"got {what} in format {found!r} of {age} devae_jax, expected {FORMAT}; read it with "
+            "the version that wrote it"
+        )
+    return {key: value for key, value in written.items() if key != "format"}
 
 
 def jsonable(value: Any) -> Any:

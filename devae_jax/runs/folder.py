@@ -18,8 +18,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import DEAD, claimed, parsed, read_rows, storing, write_json
+from devae_jax.files import DEAD, FORMAT, claimed, parsed, read_rows, readable, storing, write_json
 from devae_jax.program import keys
+from devae_jax.program.saved import config_of
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.writer import Writer
 
@@ -89,7 +90,7 @@ class Folder:
         """The rows of scores.json, none if there is no file.
 
         Raises:
-          ValueError: it is damaged.
+          ValueError: it is damaged, or another version of the library wrote it.
         """
         path = self.path / "scores.json"
         try:
@@ -106,11 +107,11 @@ class Folder:
                 f"got {path} with something else than scores, expected a list of rows with "
                 f"{', '.join(sorted(SCORE_KEYS))}; move the file away"
             )
-        return rows
+        return [readable(row, f"a row of {path}") for row in rows]
 
     def write_scores(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Replaces scores.json; NaN becomes null."""
-        write_json(self.path / "scores.json", list(rows), indent=1)
+        """Replaces scores.json; NaN becomes null, and each row says its format."""
+        write_json(self.path / "scores.json", [{**row, "format": FORMAT} for row in rows], indent=1)
 
     def note(self, step: int, result: str, member: int | None) -> None:
         """Remembers that a member's figures are "drawn" at `step`, or that it "diverged"."""
@@ -132,18 +133,22 @@ class Folder:
         return (self.path / "config.json").exists()
 
     def config(self) -> ConfigDict:
-        """The config of the run that is here."""
+        """The config of the run that is here.
+
+        Raises:
+          ValueError: it is damaged, or another version of the library wrote it.
+        """
         path = self.path / "config.json"
         try:
-            config = parsed(path.read_text())
-            if not isinstance(config, dict):
+            saved = parsed(path.read_text())
+            if not isinstance(saved, dict):
                 raise ValueError("something else than a config")
-            return ConfigDict(config)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"got {error} reading {path}, expected the config of a run; restore it, or start "
                 "again with --overwrite"
             ) from error
+        return config_of(readable(saved, str(path)))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -202,7 +207,7 @@ class Folder:
         elif found:
             self._check_resumable(config, members, resume_results)
         self._clean()
-        write_json(path / "config.json", config.to_dict(), indent=2)
+        write_json(path / "config.json", {"format": FORMAT, **config.to_dict()}, indent=2)
 
     def _check_kinds(self, items: Sequence[Path], *, links: bool) -> None:
         """That each is the file or folder that it should be, before anything is deleted."""
@@ -234,7 +239,7 @@ class Folder:
         Raises:
           ValueError: config.json and the checkpoint's config describe different runs.
         """
-        changed = keys.differences(ConfigDict(saved["config"]), self.config())
+        changed = keys.differences(config_of(saved["config"]), self.config())
         if changed:
             raise ValueError(
                 f"got a checkpoint of another run in {self.path} ({'; '.join(changed)}), expected "
@@ -295,7 +300,7 @@ class Folder:
         if step < config.steps:
             return None
         saved = checkpoints.meta(step)
-        changed = keys.differences(ConfigDict(saved["config"]), config)
+        changed = keys.differences(config_of(saved["config"]), config)
         if saved["members"] != json.loads(json.dumps([dict(member) for member in members])):
             changed.append(f"members: {saved['members']} -> {list(members)}")
         if changed:

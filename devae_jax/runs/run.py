@@ -13,6 +13,7 @@ from devae_jax.program import plan as programs
 from devae_jax.program.keys import flatten
 from devae_jax.program.plan import Plan
 from devae_jax.program.references import code_in
+from devae_jax.program.saved import config_of
 from devae_jax.runs.folder import Folder
 from devae_jax.training.engine import Steps, mesh_of
 from devae_jax.training.step import Layout, Program
@@ -166,7 +167,7 @@ def _restore(folder: Folder, step: int | None, trust: bool) -> tuple[Plan, Train
     def abstract(meta: dict[str, Any]) -> TrainState:
         if folder.has_config():
             folder.check_same(meta)
-        config = ConfigDict(meta["config"])
+        config = config_of(meta["config"])
         _check_trust(config, trust)
         plan = programs.plan(config, meta["members"])
         plans.append(plan)

@@ -18,10 +18,10 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from devae_jax.files import FORMAT, FormatError, readable
 from devae_jax.training import digests
 from devae_jax.types import TrainState
 
-FORMAT = 2  # of the record; 1 had no digests
 DAMAGED = "damaged"  # ends the name of a checkpoint that was set aside
 _log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class Checkpoints:
 
         Raises:
           CorruptCheckpointError: it is damaged.
+          FormatError: another version of the library wrote it.
         """
         return self._record(step)["meta"]
 
@@ -106,6 +107,7 @@ class Checkpoints:
         Raises:
           ValueError: there is no checkpoint (at `step`).
           CorruptCheckpointError: there are, but all are damaged.
+          FormatError: another version of the library wrote the newest that is whole.
         """
         steps = self.steps()
         if not steps or (step is not None and step not in steps):
@@ -164,6 +166,8 @@ class Checkpoints:
         """What was read and no problem, or the problem; the same in all processes of a job."""
         try:
             value, problem = read(), ""
+        except FormatError:
+            raise  # whole, and of another version: not to be passed over
         except Exception as error:  # orbax raises many kinds for a damaged folder
             reason = next(iter(str(error).splitlines()), "")[:200]
             known = isinstance(error, CorruptCheckpointError)
@@ -178,7 +182,7 @@ class Checkpoints:
         record = self._manager.restore(
             step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
         ).meta
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
+        if not isinstance(record, dict) or "format" not in record:
             raise CorruptCheckpointError(
                 "its record is damaged or of another version of the library; read it with the "
                 "version that wrote it"
@@ -186,6 +190,7 @@ class Checkpoints:
         content = {name: value for name, value in record.items() if name != "digest"}
         if digests.of_json(content) != record.get("digest"):
             raise CorruptCheckpointError("its metadata is not what was written")
+        readable(record, f"checkpoint {step} in {self.directory}")
         if record["step"] != step:
             raise CorruptCheckpointError(
                 f"its folder was renamed, it holds step {record['step']}; rename it back"

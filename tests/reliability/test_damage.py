@@ -87,6 +87,7 @@ def edit(path, change):
         (lambda record: record["meta"]["config"].update(seed=4), "metadata is not what"),
         (lambda record: record["arrays"].popitem(), "metadata is not what"),
         (lambda record: record.pop("digest"), "metadata is not what"),
+        (lambda record: record.update(format=3), "metadata is not what"),
         (lambda record: record.pop("format"), "another version"),
         (lambda record: record.clear(), "another version"),
     ],
