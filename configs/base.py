@@ -39,6 +39,8 @@ def get_config() -> ConfigDict:
                     "sampling": placeholder(str),  # of ondevice: "replacement" if unset, "epoch"
                     "changed": placeholder(str),  # of pairs: "one" factor if unset, "any" number
                     "motion": placeholder(str),  # of temporal: "laplace" if unset, "drift"
+                    "rate": placeholder(float),  # of laplace: 1.0 if unset
+                    "speed": placeholder(int),  # of drift: at most 2 values a frame if unset
                     "frames": placeholder(int),  # of temporal: 2 if unset
                     "moving": placeholder(tuple),  # of temporal: names of factors, all if unset
                 },

@@ -22,7 +22,7 @@ OWN = {  # variants of one file alone
     "beta_tcvae": ("stratified", "paper"),
     "devae": ("capacity", "sampled", "single", "parallel", "linear", "sampled,parallel"),
     "infogan": ("minimax",),
-    "ada_gvae": ("ml_vae", "any_number"),
+    "ada_gvae": ("ml_vae", "any_number", "temporal"),
     "quickstart": ("beta_vae",),
 }
 FILES = sorted(
