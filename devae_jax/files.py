@@ -130,6 +130,18 @@ def storing(path: str | Path) -> Iterator[None]:
         raise storage_error(path, error) from error
 
 
+def check_room(folder: str | Path, size: int) -> None:
+    """That `size` bytes fit into the disk of a folder, before some are written.
+
+    Raises:
+      StorageError: they do not, or there is no such folder.
+    """
+    with storing(folder):
+        disk = os.statvfs(folder)
+        if disk.f_blocks and size > disk.f_bavail * disk.f_frsize:  # some network disks say 0
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def storage_error(path: str | Path, error: OSError) -> StorageError:
     """The error for a write to `path` that failed."""
     do = "free some space" if error.errno in FULL else "look at the folder and its permissions"

@@ -155,22 +155,20 @@ class Folder:
         """Holds the folder for the length of the block, so that one process trains in it.
 
         Raises:
-          ValueError: it cannot be written, or another process trains in it.
+          ValueError: it cannot be made, or another process trains in it.
+          StorageError: there is no room, or no permission to write in it.
         """
         path = self.path
-        with contextlib.ExitStack() as stack:
-            try:
-                if path.exists() and not path.is_dir():
-                    raise ValueError(
-                        f"got workdir={path}, expected a folder; choose another --workdir"
-                    )
-                path.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(claimed(path / LOCK, f"workdir={path}"))
-            except OSError as error:
-                raise ValueError(
-                    f"got workdir={str(path)[:200]}, expected a folder that can be written "
-                    f"({error.strerror or error}); choose another"
-                ) from error
+        try:
+            if path.exists() and not path.is_dir():
+                raise ValueError(f"got workdir={path}, expected a folder; choose another --workdir")
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"got workdir={str(path)[:200]}, expected a folder that can be written "
+                f"({error.strerror or error}); choose another"
+            ) from error
+        with claimed(path / LOCK, f"workdir={path}"):
             yield
 
     def prepare(

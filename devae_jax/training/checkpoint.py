@@ -6,7 +6,10 @@ Restoring takes shapes with shardings, so that a run saved on any number of devi
 parallel mode, can be read on any other machine.
 """
 
+import contextlib
 import logging
+import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,10 +21,11 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from devae_jax.files import FORMAT, FormatError, readable
+from devae_jax.files import FORMAT, FormatError, StorageError, check_room, readable, storing
 from devae_jax.training import digests
 from devae_jax.types import TrainState
 
+OVERHEAD = 100_000  # bytes of a checkpoint beside its arrays
 DAMAGED = "damaged"  # ends the name of a checkpoint that was set aside
 _log = logging.getLogger(__name__)
 
@@ -53,15 +57,16 @@ class Checkpoints:
             active_processes={me} if alone else None,
             barrier_sync_key_prefix=f"process{me}" if alone else None,
         )
-        self._manager = ocp.CheckpointManager(
-            self.directory,
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=checkpoint_managers.LatestN(keep),
-                save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
-                create=not alone,
-                multiprocessing_options=processes,
-            ),
-        )
+        with self._storing():
+            self._manager = ocp.CheckpointManager(
+                self.directory,
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=checkpoint_managers.LatestN(keep),
+                    save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
+                    create=not alone,
+                    multiprocessing_options=processes,
+                ),
+            )
 
     def steps(self) -> list[int]:
         """Steps with a checkpoint, oldest first; an empty folder is none."""
@@ -83,7 +88,11 @@ class Checkpoints:
         return self._record(step)["meta"]
 
     def save(self, step: int, state: TrainState, meta: dict[str, Any]) -> None:
-        """Writes in the background; the previous checkpoints stay until it is complete."""
+        """Writes in the background; the previous checkpoints stay until it is complete.
+
+        Raises:
+          StorageError: there is no room, no permission or no folder, now or for the write before.
+        """
         if step in self._folders():
             return
         arrays = digests.of_arrays(
@@ -91,12 +100,15 @@ class Checkpoints:
         )
         record = {"format": FORMAT, "step": step, "meta": meta, "arrays": arrays}
         record["digest"] = digests.of_json(record)
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(record)
-            ),
-        )
+        # Asked for here: what fails in orbax' threads fills the screen with their traces.
+        check_room(self.directory, OVERHEAD + sum(x.nbytes for x in jax.tree.leaves(state)))
+        with self._storing():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(record)
+                ),
+            )
 
     def restore(self, abstract: Callable[[dict], TrainState], step: int | None = None) -> Saved:
         """What was saved at `step`, or the newest that is whole; says which are not.
@@ -133,19 +145,43 @@ class Checkpoints:
         """
         newer = [found for found in self._folders() if found > step]
         if jax.process_index() == 0:
-            for found in newer:
-                folder = self.directory / str(found)
-                aside = self.directory / f"{found}.{DAMAGED}"
-                shutil.rmtree(aside, ignore_errors=True)
-                folder.rename(aside) if any(folder.iterdir()) else folder.rmdir()
+            with self._storing():
+                for found in newer:
+                    folder = self.directory / str(found)
+                    aside = self.directory / f"{found}.{DAMAGED}"
+                    shutil.rmtree(aside, ignore_errors=True)
+                    folder.rename(aside) if any(folder.iterdir()) else folder.rmdir()
         if self._together:
             multihost_utils.sync_global_devices("damaged checkpoints are set aside")
         self._manager.reload()
 
     def close(self) -> None:
-        """Waits for the last write."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits for the last write.
+
+        Raises:
+          StorageError: there was no room, no permission or no folder for it.
+        """
+        with self._storing():
+            self._manager.wait_until_finished()
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _storing(self) -> Iterator[None]:
+        """As `files.storing`, also of orbax' errors; what it has half written makes room."""
+        try:
+            with storing(self.directory):
+                try:
+                    yield
+                except ValueError as error:  # of tensorstore, which has no kinds of errors
+                    code = re.search(r"os_error_code='(\d+)'", str(error))
+                    if code is None:
+                        raise
+                    raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+        except StorageError:
+            if not self._together:
+                for item in self.directory.glob("*.orbax-checkpoint-tmp*"):
+                    shutil.rmtree(item, ignore_errors=True)
+            raise
 
     def _folders(self) -> list[int]:
         return sorted(self._manager.all_steps())

@@ -92,7 +92,7 @@ def train(
     first = jax.process_index() == 0
     writer = open_writer(step) if first else None
     bar = Progress(schedule.steps, initial=step, enabled=progress and first, members=engine.members)
-    with _signals() as stopped:
+    with _signals() as stopped, _closed_after(checkpoints, writer):
         stop = False
         while step < schedule.steps and not stop:
             # The order of effects, always: train one window, check it, evaluate, write, save.
@@ -106,17 +106,31 @@ def train(
                 states = states_of(engine, state)
                 row |= evaluate(states, step) if first else {}
             if writer is not None:
-                writer.write(step, row)
-                writer.events(step, {"steps_per_second": rate})
+                writer.write(step, row, {"steps_per_second": rate})
             bar.update(step, row, rate)
             stop = stopped()
             if schedule.due(schedule.checkpoint_every, step) or stop:
                 checkpoints.save(step, state, meta)
+    bar.close()
+    return step, state
+
+
+@contextlib.contextmanager
+def _closed_after(checkpoints: Checkpoints, writer: Writer | None) -> Iterator[None]:
+    """Waits for what is being saved and closes the files, also after an error, which goes first."""
+    try:
+        yield
+    except BaseException:
+        if jax.process_count() == 1:  # the others of a job may be past waiting
+            with contextlib.suppress(OSError):
+                checkpoints.close()
+        if writer is not None:
+            with contextlib.suppress(OSError):
+                writer.close()
+        raise
     checkpoints.close()
     if writer is not None:
         writer.close()
-    bar.close()
-    return step, state
 
 
 def states_of(engine: Engine, state: TrainState) -> list[TrainState]:

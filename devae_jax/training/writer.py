@@ -5,13 +5,17 @@ resumed run leaves the same file, byte for byte, as one that never stopped.
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from devae_jax.files import jsonable, read_rows, write_text
+from devae_jax.files import jsonable, read_rows, storing, write_text
+
+FLUSH = 30.0  # seconds that TensorBoard may lag behind
+FULL_ROWS = 10_000  # rows in an event file until every second is left out
 
 
 class Writer:
@@ -20,6 +24,8 @@ class Writer:
     rows: the file of JSON lines
     events: the folder of TensorBoard's event files, None for none
     members: of a population, the numbers in which each differs, written into its rows
+
+    Raises StorageError, from every method, for a disk that is full, gone or read-only.
     """
 
     def __init__(
@@ -30,18 +36,18 @@ class Writer:
         step: int = 0,
         members: Sequence[Mapping[str, Any]] = (),
     ):
-        self._members = members
+        self._path, self._members = Path(rows), members
         kept = [row for row in read_rows(rows) if row["step"] <= step]
         write_text(rows, "".join(json.dumps(row) + "\n" for row in kept))
-        self._file = Path(rows).open("a")  # noqa: SIM115  # for as long as the run lasts
-        self._events = None
-        if events is not None:
-            from tensorboardX import SummaryWriter
+        with storing(rows):
+            self._file = self._path.open("a")
+        self._events = None if events is None else Events(Path(events), step)
 
-            self._events = SummaryWriter(str(events), purge_step=step + 1)
+    def write(self, step: int, row: Mapping[str, Any], also: Mapping[str, Any] | None = None):
+        """One row, or one for each member if values are [M, ...]; arrays become lists.
 
-    def write(self, step: int, row: Mapping[str, Any]) -> None:
-        """One row, or one for each member if values are [M, ...]; arrays become lists."""
+        also: what depends on the clock, to TensorBoard alone
+        """
         rows: list[tuple[dict[str, Any], Mapping[str, Any]]] = [({}, row)]
         if self._members:
             rows = [
@@ -51,26 +57,72 @@ class Writer:
                 )
                 for i, numbers in enumerate(self._members)
             ]
-        for label, part in rows:
-            logged = {"step": step} | jsonable(label) | jsonable(part)
-            self._file.write(json.dumps(logged) + "\n")
-            prefix = f"member_{label['member']}/" if label else ""
-            self.events(step, {f"{prefix}{name}": value for name, value in part.items()})
-        self._file.flush()
-
-    def events(self, step: int, row: Mapping[str, Any]) -> None:
-        """To TensorBoard alone, one curve an entry; also for what depends on the clock."""
-        if self._events is None:
-            return
-        for name, value in row.items():
-            array = np.asarray(value)
-            if array.dtype.kind not in "fiu" or array.ndim > 1:
-                continue
-            for i, item in enumerate(array.reshape(-1)):
-                if np.isfinite(item):
-                    self._events.add_scalar(f"{name}/{i}" if array.ndim else name, item, step)
+        curves: dict[str, Any] = dict(also or {})
+        with storing(self._path):
+            self._path.stat()  # a file whose folder vanished takes rows and loses them
+            for label, part in rows:
+                logged = {"step": step} | jsonable(label) | jsonable(part)
+                self._file.write(json.dumps(logged) + "\n")
+                prefix = f"member_{label['member']}/" if label else ""
+                curves |= {f"{prefix}{name}": value for name, value in part.items()}
+            self._file.flush()
+        if self._events is not None:
+            self._events.write(step, curves)
 
     def close(self) -> None:
-        self._file.close()
-        if self._events is not None:
-            self._events.close()
+        try:
+            with storing(self._path):
+                self._file.close()
+        finally:
+            if self._events is not None:
+                self._events.close()
+
+
+class Events:
+    """A TensorBoard event file, written by the caller's own thread, whose errors it sees.
+
+    Its size is bounded by the logarithm of the number of rows: 10,000 are written, then 10,000
+    of every second one, of every fourth one, and so on.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        self._folder = folder
+        self._seen = self._written = 0
+        self._flushed = time.monotonic()
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            # The step tells files of one second apart.
+            self._file = EventsWriter(str(folder / "events"), f".{step}")
+            start = SessionLog(status=SessionLog.START)  # hides what an earlier start wrote later
+            self._file.write_event(Event(wall_time=time.time(), step=step + 1, session_log=start))
+            self._file.flush()
+
+    def write(self, step: int, row: Mapping[str, Any]) -> None:
+        """One curve an entry, or one a number of an array [K]; others are left out."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        self._seen += 1
+        if self._seen % 2 ** (self._written // FULL_ROWS):
+            return
+        self._written += 1
+        values = [
+            Summary.Value(tag=f"{name}/{i}" if array.ndim else name, simple_value=float(item))
+            for name, value in row.items()
+            if (array := np.asarray(value)).dtype.kind in "fiu" and array.ndim < 2
+            for i, item in enumerate(array.reshape(-1))
+            if np.isfinite(item)
+        ]
+        event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
+        with storing(self._folder):
+            self._file.write_event(event)
+            if time.monotonic() - self._flushed > FLUSH:
+                self._file.flush()
+                self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        with storing(self._folder):
+            self._file.close()

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from devae_jax.files import write_bytes
+from devae_jax.files import storing, write_bytes
 
 Picture = Figure | np.ndarray  # an array is uint8 [h, w, 3], or frames [T, h, w, 3]
 COLOURS = 256  # a GIF's palette
@@ -21,7 +21,8 @@ def save(path: str | os.PathLike, picture: Picture | str, *, milliseconds: int =
       path: ends in .png (Figure or [h, w, 3]), .gif ([T, h, w, 3]) or anything (str).
       milliseconds: how long each frame of a GIF stays; it repeats for ever.
 
-    Returns the path. Folders are made. Raises: ValueError when suffix and picture disagree.
+    Returns the path. Folders are made. Raises: ValueError when suffix and picture disagree,
+    StorageError for a disk that is full, gone or read-only.
     """
     path = Path(path)
     if isinstance(picture, str):
@@ -36,7 +37,8 @@ def save(path: str | os.PathLike, picture: Picture | str, *, milliseconds: int =
             f"got a {kind} for {path.name}, expected a Figure or [h, w, 3] for .png and "
             "[T, h, w, 3] for .gif; fix the suffix"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, content)
     return path
 
