@@ -30,7 +30,9 @@ def job(folder, count: int, devices: int, members=()) -> None:
     """Trains 10 steps in folder/jit and folder/pmap by `count` processes."""
     about = {"coordinator": f"127.0.0.1:{free_port()}", "count": count, "folder": str(folder)}
     about |= {"devices": devices, "members": list(members)}
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag]
+    compiled = {"JAX_COMPILATION_CACHE_DIR": os.environ["DEVAE_TEST_COMPILED"]}
+    environment = os.environ | {"XLA_FLAGS": " ".join(flags)} | compiled
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     running = [
         subprocess.Popen(
