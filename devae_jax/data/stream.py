@@ -1,10 +1,11 @@
 """Batches of images that do not fit on the device: read on the host, a chunk of steps at a time.
 
 The order is a pure function of (seed, step): resuming reads on at the same image,
-whatever the number of processes, and nothing but the step is saved.
+whatever the number of processes, and nothing but the step is saved. While a chunk is trained on,
+the engine has the next one read and brought to the device.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -31,7 +32,7 @@ def source(dataset: Dataset, batch_size: int, *, seed: int = 0, threads: int = T
 def of_process(
     dataset: Dataset, batch_size: int, process: Shard, *, seed: int = 0, threads: int = THREADS
 ) -> Source:
-    """As `source`, the rows that `process` reads; the next chunk is read ahead.
+    """As `source`, the rows that `process` reads.
 
     `take` gives the batch of a step as the chunk has it: a chunk whose rows were split over
     devices gives each device its own, whatever `shard` says.
@@ -56,23 +57,14 @@ def of_process(
     order = grain.MapDataset.range(dataset.size).shuffle(seed=seed).repeat()
     rows = batch_size // process.parts
     decoders = ThreadPoolExecutor(threads)
-    reader = ThreadPoolExecutor(1)
-    ahead: dict[tuple[int, int], Future[Chunk]] = {}
 
-    def chunk(step: int, count: int) -> Chunk:
+    def host_batches(step: int, count: int) -> Chunk:
         steps = step + np.arange(count)
         steps = np.roll(steps, step % count)  # the batch of step t goes to t % count
         places = steps[:, None] * batch_size + int(process.position) * rows + np.arange(rows)
         numbers = np.array([order[place] for place in places.ravel().tolist()])
         pixels = read_images(dataset, numbers, decoders)
         return {"image": pixels.reshape(count, rows, *dataset.image_shape)}
-
-    def host_batches(step: int, count: int) -> Chunk:
-        ready = ahead.pop((step, count), None) or reader.submit(chunk, step, count)
-        ahead.clear()
-        following = step + count
-        ahead[following, count] = reader.submit(chunk, following, count)
-        return ready.result()
 
     def take(arrays: Chunk, key: Array, step: Array, shard: Shard = Shard()) -> Batch:  # noqa: B008
         del key, shard

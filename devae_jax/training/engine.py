@@ -19,13 +19,14 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from devae_jax.names import lookup
+from devae_jax.training.chunks import DATA, by_device, placed, read_ahead
 from devae_jax.training.platform import Form, form_of, quickly
 from devae_jax.training.step import Hparams, Layout, Program, init, train_step
 from devae_jax.training.trees import part
 from devae_jax.types import Metrics, Shard, TrainState
 
 MODES = ("jit", "pmap")
-MEMBER, DATA = "member", "data"
+MEMBER = "member"  # the other axis of the mesh is DATA, over which a batch is split
 
 
 class Engine(NamedTuple):
@@ -134,7 +135,7 @@ class Steps(NamedTuple):
         arrays = source.arrays
         if source.host_batches is not None:
             arrays = source.host_batches(0, self.length or 1)
-            arrays = _rows(arrays, self.mesh) if self.mode == "pmap" else arrays
+            arrays = by_device(arrays, self.mesh) if self.mode == "pmap" else arrays
         return self.compiled().lower(
             _shapes(hparams, NamedSharding(self.mesh, self.spec)),
             self.abstract(hparams),
@@ -202,12 +203,6 @@ def _shapes(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(shape, tree)
 
 
-def _rows(chunk: Any, mesh: Mesh) -> Any:
-    """Batches [T, B, ...] of this process as [T, devices, B / devices, ...]."""
-    count = mesh.local_mesh.size
-    return jax.tree.map(lambda x: x.reshape(x.shape[0], count, -1, *x.shape[2:]), chunk)
-
-
 def engine(
     program: Program,
     hparams: Hparams,
@@ -239,10 +234,12 @@ def engine(
     one = steps._replace(members=None) if in_turn else steps
     compiled = functools.cache(lambda count: one._replace(length=count).compiled())
 
-    def arrays_of(step: int, count: int) -> Any:
-        if program.source.host_batches is None:
-            return tables
-        return _placed(program.source.host_batches(step, count), mesh, mode)
+    host_batches = program.source.host_batches
+    arrays_of = (
+        (lambda step, count: tables)
+        if host_batches is None
+        else read_ahead(lambda step, count: placed(host_batches(step, count), mesh, mode))
+    )
 
     def run(hparams, state, step, count):
         """`count` steps of a run, or of a population in one program."""
@@ -297,14 +294,6 @@ def _check(program: Program, mesh: Mesh, members: int | None) -> None:
             "one process or data on the device; start a sweep on every host, or use "
             "parallel.mode='pmap'"
         )
-
-
-def _placed(chunk: Any, mesh: Mesh, mode: str) -> Any:
-    """Streamed batches of this process, leaves [T, B, ...], on its devices."""
-    if mode == "pmap":
-        return _rows(chunk, mesh)
-    split = NamedSharding(mesh, PartitionSpec(None, DATA))
-    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split, x), chunk)
 
 
 def _fetch(metrics: Any) -> Any:

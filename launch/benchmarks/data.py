@@ -5,6 +5,7 @@ import numpy as np
 
 from devae_jax import data, rng
 from devae_jax.program.plan import plan
+from devae_jax.training.chunks import read_ahead
 from devae_jax.training.engine import engine
 from devae_jax.types import Dataset, Source
 from launch.benchmarks import runs
@@ -79,10 +80,11 @@ def _streamed(source: Source):
     take, key, step = jax.jit(source.take), rng.seed(0), 0
     read = source.host_batches
     assert read is not None
+    chunk = read_ahead(lambda step, count: jax.device_put(read(step, count)))
 
     def call():
         nonlocal step
-        arrays = jax.device_put(read(step, CALLS))
+        arrays = chunk(step, CALLS)
         for _ in range(CALLS):
             batch = take(arrays, key, np.int32(step))
             step += 1

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from devae_jax.launch import processes
 from devae_jax.launch.common import EXIT_BAD_INPUT, EXIT_STOPPED
@@ -26,10 +27,10 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def job(folder, count: int, devices: int, members=()) -> None:
+def job(folder, count: int, devices: int, members=(), images="") -> None:
     """Trains 10 steps in folder/jit and folder/pmap by `count` processes."""
     about = {"coordinator": f"127.0.0.1:{free_port()}", "count": count, "folder": str(folder)}
-    about |= {"devices": devices, "members": list(members)}
+    about |= {"devices": devices, "members": list(members), "images": images}
     flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag]
     compiled = {"JAX_COMPILATION_CACHE_DIR": os.environ["DEVAE_TEST_COMPILED"]}
     environment = os.environ | {"XLA_FLAGS": " ".join(flags)} | compiled
@@ -54,9 +55,9 @@ def losses(folder) -> np.ndarray:
     return np.array([json.loads(row)["loss"] for row in rows])
 
 
-def on_one_device(folder, steps: int, mode: str = "jit", members=()) -> np.ndarray:
+def on_one_device(folder, steps: int, mode: str = "jit", members=(), images="") -> np.ndarray:
     """Losses of the same run by this process alone, going on in `folder`."""
-    config = worker.toy(steps, mode)
+    config = worker.toy(steps, mode, images)
     config.parallel.devices = 1
     if members:
         train_members(config, members, folder)
@@ -95,6 +96,23 @@ def test_more_processes_and_devices_train_as_one(tmp_path, count, devices, membe
     expected = on_one_device(tmp_path / "alone", 10, members=members)
     for mode in ("jit", "pmap"):
         np.testing.assert_allclose(losses(tmp_path / mode), expected, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_stream_goes_on_in_mid_epoch_with_another_number_of_processes(tmp_path):
+    """Ten batches are no whole number of epochs of 75 images."""
+    images = tmp_path / "images"
+    images.mkdir()
+    noise = np.random.RandomState(0).randint(0, 256, (75, 16, 16), np.uint8)
+    for i, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(images / f"{i}.png")
+    job(tmp_path, 2, 1, images=str(images))
+    alone = on_one_device(tmp_path / "alone", 20, images=str(images))
+    for mode in ("jit", "pmap"):
+        assert (tmp_path / mode / "checkpoints" / "10").is_dir()
+        np.testing.assert_allclose(losses(tmp_path / mode), alone[:2], rtol=1e-5)
+        found = on_one_device(tmp_path / mode, 20, mode, images=str(images))
+        np.testing.assert_allclose(found, alone, rtol=1e-5)
 
 
 def begin(folder, *changes, count=2):
