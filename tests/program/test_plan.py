@@ -5,6 +5,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+from jax.extend import core
 
 from devae_jax import data
 from devae_jax.data import factors as fg
@@ -24,7 +25,7 @@ def equations(jaxpr):
     """All equations of a program, inner functions included."""
     for equation in jaxpr.eqns:
         yield equation
-        for inner in jax.core.jaxprs_in_params(equation.params):
+        for inner in core.jaxprs_in_params(equation.params):
             yield from equations(inner)
 
 
