@@ -40,6 +40,16 @@ def _then(variant: Callable[..., Dataset], loader: Loader) -> Loader:
     return lambda request: variant(loader(request))
 
 
+def _on_picture(loader: Loader) -> Loader:
+    """The data set on a background: the picture that `path` names."""
+
+    def load(request: Request) -> Dataset:
+        picture = pictures.background(request.path)
+        return variants.scream(loader(request._replace(path="")), picture)
+
+    return load
+
+
 _DSPRITES: dict[str, Loader] = {
     "dsprites": functools.partial(real.load, "dsprites"),
     "dsprites_regen": dsprites_regen.load,
@@ -56,6 +66,7 @@ DATASETS: dict[str, Loader] = {
         for name, loader in _DSPRITES.items()
         for suffix, variant in _VARIANTS.items()
     },
+    **{f"{name}_scream": _on_picture(loader) for name, loader in _DSPRITES.items()},
     "shapes3d": functools.partial(real.load, "shapes3d"),
     **published.LOADERS,
     "smallnorb_noinstance": _then(

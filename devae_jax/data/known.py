@@ -78,6 +78,6 @@ def reading(path: Path, part: str = "") -> Iterator[None]:
     except (*UNREADABLE, tarfile.TarError) as error:
         size = f" of {path.stat().st_size:,} bytes" if path.is_file() else ""
         raise ValueError(
-            f"got unreadable {part and f'{part} in '}{path}{size} ({error}), expected a whole "
-            "file; the download is probably truncated, repeat it"
+            f"got unreadable {part and f'{part} in '}{path}{size} ({' '.join(str(error).split())})"
+            ", expected a whole file; the download is probably truncated, repeat it"
         ) from error

@@ -1,6 +1,7 @@
 """Pictures read one by one on the host, with factors or without: a folder, tfds records."""
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +104,31 @@ def _readable(read: Callable[[int], Any], numbers: np.ndarray, root: Path) -> np
             f"skipped {len(found)} of {len(numbers)} images in {root}; {found[0]}", stacklevel=3
         )
     return kept
+
+
+def background(path: str | os.PathLike) -> np.ndarray:
+    """A picture for `variants.scream`, float32 [h, w, 3] in [0, 1].
+
+    Scaled to at most 350 pixels across and 274 down, as in disentanglement_lib.
+    Raises ValueError for no path and for a file that is not a picture.
+    """
+    from PIL import Image
+
+    if not path or not Path(path).expanduser().is_file():
+        raise ValueError(
+            f"got data.path={str(path)!r}, expected the file of a picture for the background, such "
+            "as Munch's The Scream; set data.path"
+        )
+    file = Path(path).expanduser()
+    try:
+        with Image.open(file) as image:
+            picture = image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"got unreadable image {file} ({error}), expected a picture; fix data.path"
+        ) from error
+    picture.thumbnail((350, 274))
+    return np.asarray(picture, np.float32) / 255
 
 
 def records(request: Request, split: str = "train") -> Dataset:

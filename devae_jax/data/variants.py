@@ -5,6 +5,7 @@ and a seed alone, so every image stays the same image in training and evaluation
 Training distributions (`draw`) are random in the key of the batch.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -90,7 +91,9 @@ def scream(dataset: Dataset, picture: np.ndarray, *, seed: int = 0) -> Dataset:
         ground = (crop + jax.random.uniform(tint, (1, 1, 3))) / 2
         return jnp.where(image > 0, image * (1 - ground) + (1 - image) * ground, ground)
 
-    return _painted(dataset, "scream", paint, seed)
+    variant = _painted(dataset, "scream", paint, seed)
+    note = {"picture": hashlib.sha256(picture.tobytes()).hexdigest()}
+    return variant._replace(identity={**variant.identity, **note})
 
 
 def correlated(dataset: Dataset, first: str, second: str, sigma: float) -> Dataset:

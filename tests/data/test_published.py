@@ -1,6 +1,7 @@
 """The data sets that papers report, on tiny files in the published layouts."""
 
 import hashlib
+import tarfile
 
 import numpy as np
 import pytest
@@ -17,6 +18,12 @@ SMALL = {  # name -> (what writes its files, factors)
     "mpi3d_toy": (layouts.mpi3d, (3, 2, 2, 2, 2, 2, 3)),
     "cars3d": (layouts.cars3d, (2, 3, 4)),
     "smallnorb": (layouts.smallnorb, (2, 4, 2, 3, 2)),
+    "falcor3d": (layouts.numbered, (2, 2, 2, 2, 2, 3, 2)),
+    "3dident": (layouts.ident3d, (0,) * 10),
+    "causal3dident": (layouts.causal3dident, (3, *(0,) * 10)),
+    "celeba": (layouts.celeba, (2,) * 40),
+    "sprites": (layouts.sprites, (2, 2, 2, 2, 3, 3, 2)),
+    "msd_sprites": (layouts.msd, (3, 2, 2, 2, 2, 3)),
 }
 
 
@@ -24,6 +31,8 @@ SMALL = {  # name -> (what writes its files, factors)
 def small(request, tmp_path, monkeypatch):
     """A data set cut down: (name, path, images in any order, their factors)."""
     name = request.param
+    if name.startswith("msd"):
+        pytest.importorskip("pyarrow")
     write, sizes = SMALL[name]
     kind = published.KINDS[name]
     kind = kind._replace(factors=dict(zip(kind.names, sizes, strict=True)), files={})
@@ -121,12 +130,29 @@ def test_files_are_compared_with_what_is_known_of_them(small, monkeypatch):
 @pytest.mark.parametrize("small", SMALL, indirect=True)
 def test_half_a_file_is_refused_and_leaves_nothing(small, tmp_path):
     name, path, _, _ = small
-    file = path if path.is_file() else max(path.iterdir(), key=lambda f: f.stat().st_size)
+    files = [file for file in path.rglob("*") if file.is_file()]
+    file = path if path.is_file() else max(files, key=lambda f: f.stat().st_size)
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"got .*; .*(repeat it|download)"):
+    with pytest.raises(ValueError, match=r"got .*; .*(repeat it|download)") as refused:
         packed(name, path, tmp_path)
+    assert "\n" not in str(refused.value)
     assert not list(tmp_path.glob("*.npy")) and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("small", ["3dident"], indirect=True)
+def test_each_row_of_factors_has_its_picture(small, tmp_path):
+    name, path, _, _ = small
+    with tarfile.open(path) as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    folder = tmp_path / "unpacked/3dident/train"
+    assert len(published.read(name, folder)[0].labels) == 12
+    (folder / "images/03.png").rename(folder / "images/12.png")
+    with pytest.raises(ValueError, match=r"images/12.png .* a picture without a row"):
+        published.read(name, folder)
+    (folder / "images/12.png").unlink()
+    with pytest.raises(ValueError, match="got 11 pictures for 12 rows of factors"):
+        published.read(name, folder)
 
 
 def test_other_files_are_refused(tmp_path):
@@ -158,15 +184,55 @@ def test_loading_says_how_to_prepare(tmp_path):
         (tmp_path / "smallnorb.npy").unlink()
 
 
-@pytest.mark.parametrize("small", ["cars3d"], indirect=True)
+@pytest.mark.parametrize("small", ["cars3d", "causal3dident"], indirect=True)
 def test_commands_prepare_and_draw(small, tmp_path):
-    name, path, _, _ = small
+    name, path, images, _ = small
     where = f"--data_dir={tmp_path}"
     text = call("prepare_data", f"--name={name}", f"--from={path}", "--image_size=8", where)
-    assert f"{name}: 24 images (elevation 2, azimuth 3, object_type 4)" in text
+    factors = {
+        "cars3d": "elevation 2, azimuth 3, object_type 4",
+        "causal3dident": "object_class 3, x_position continuous, ",
+    }
+    assert f"{name}: {len(images)} images ({factors[name]}" in text
     assert "not compared with a known hash" in text
+    assert f"{name}: whole, sha256" in call("prepare_data", "--verify", where)
     call("visualize", f"--data={name}", where, f"--out={tmp_path / 'drawn'}")
     drawn = {file.name for file in (tmp_path / "drawn").iterdir()}
     assert drawn == {f"data_{name}.png", f"data_{name}_factors.png"}
     wrong = call("prepare_data", "--name=smallnorb", f"--from={path}", where, code=2)
     assert "error: got" in wrong and "Traceback" not in wrong
+
+
+def test_places_of_isaac3d_are_those_of_its_names():
+    """The strides that its README.md gives, from the factor that changes slowest."""
+    sizes = published.KINDS["isaac3d"].sizes
+    strides = [int(np.prod(sizes[i + 1 :])) for i in range(len(sizes))]
+    assert strides == [245760, 30720, 6144, 1536, 384, 96, 16, 4, 1]
+    sizes = published.KINDS["falcor3d"].sizes
+    strides = [int(np.prod(sizes[i + 1 :])) for i in range(len(sizes))]
+    assert strides == [46656, 7776, 1296, 216, 36, 6, 1]
+
+
+def test_sprites_stand_on_the_users_picture(tmp_path, cache_dir):
+    factors = {"scale": [5], "orientation": [0], "x_position": [15, 16], "y_position": [15, 16]}
+    large = np.zeros((548, 700, 3), np.uint8)
+    large[..., 0] = np.linspace(0, 255, 700)
+    Image.fromarray(large).save(tmp_path / "scream.png")
+    request = data.Request(data_dir=cache_dir, factors=factors, path=tmp_path / "scream.png")
+    found = data.load("dsprites_regen_scream", request)
+    images = data.images_of(found, np.arange(found.size))
+    white = data.images_of(
+        data.load("dsprites_regen", request._replace(path="")), np.arange(found.size)
+    )[..., 0]
+    assert images.shape == (*white.shape, 3)
+    middle = images[:, 32]  # a row across the sprite, whose ground is a ramp in red
+    ground = np.where(white[:, 32] > 0, 1 - middle[..., 0], middle[..., 0])
+    rise = ground[:, -1] - ground[:, 0]
+    np.testing.assert_allclose(rise, 63 / 349 / 2, atol=0.006)  # 350 pixels wide, half of it tint
+    other = tmp_path / "other.png"
+    Image.fromarray(255 - large).save(other)
+    changed = data.load("dsprites_regen_scream", request._replace(path=other))
+    assert changed.identity != found.identity
+    for path, message in (("", "a picture for the background"), (__file__, "unreadable image")):
+        with pytest.raises(ValueError, match=message):
+            data.load("dsprites_regen_scream", request._replace(path=path))

@@ -5,7 +5,17 @@ import os
 from pathlib import Path
 
 from devae_jax.data.known import verify_all
-from devae_jax.data.published import cars3d, mpi3d, pack, smallnorb
+from devae_jax.data.published import (
+    cars3d,
+    celeba,
+    highres,
+    ident3d,
+    mpi3d,
+    msd,
+    pack,
+    smallnorb,
+    sprites,
+)
 from devae_jax.data.published.kind import Kind, Raw
 from devae_jax.data.request import Request
 from devae_jax.names import lookup
@@ -15,6 +25,11 @@ KINDS: dict[str, Kind] = {
     **mpi3d.KINDS,
     **cars3d.KINDS,
     **smallnorb.KINDS,
+    **highres.KINDS,
+    **ident3d.KINDS,
+    **celeba.KINDS,
+    **sprites.KINDS,
+    **msd.KINDS,
 }
 
 

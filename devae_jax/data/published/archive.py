@@ -1,13 +1,17 @@
 """A folder, tar or zip archive as files by their names, read in the order in which they lie."""
 
+import itertools
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from devae_jax.data.foreign import check_room
 from devae_jax.data.known import reading
+from devae_jax.data.published.kind import Picture
+
+CHUNK = 256  # files read at a time
 
 
 class Archive(NamedTuple):
@@ -24,10 +28,16 @@ class Archive(NamedTuple):
             found = [n for n in found if f"/{what}/" in f"/{n}"] or found
         if len(found) != 1:
             raise ValueError(
-                f"got {len(found)} files {name} in {self.path}, expected one, of {what}; this is "
-                "not the published layout"
+                f"got {len(found)} files {name} in {self.path}, expected one, of {what}; download "
+                "it again, or take less of it"
             )
         return found[0]
+
+    def pictures(self, names: Iterable[str]) -> Iterator[list[Picture]]:
+        """These files, some at a time."""
+        left = iter(names)
+        while part := list(itertools.islice(left, CHUNK)):
+            yield [(f"{name} in {self.path}", self.read(name)) for name in part]
 
 
 def opened(path: Path) -> Archive:
@@ -40,7 +50,7 @@ def opened(path: Path) -> Archive:
         files = {f.relative_to(path).as_posix(): f for f in sorted(path.rglob("*")) if f.is_file()}
         return _archive(path, list(files), lambda name: files[name].read_bytes())
     with reading(path):
-        if zipfile.is_zipfile(path):
+        if path.suffix == ".zip":
             zipped = zipfile.ZipFile(path)
             sizes = {
                 item.filename: item.file_size for item in zipped.infolist() if not item.is_dir()

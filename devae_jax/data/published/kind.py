@@ -8,7 +8,8 @@ import numpy as np
 
 from devae_jax.data.known import File
 
-Chunk = np.ndarray | list[bytes]  # images uint8 [n, H, W] or [n, H, W, C], or as picture files
+Picture = tuple[str, bytes]  # what a message calls it, and the file
+Chunk = np.ndarray | list[Picture]  # images uint8 [n, H, W] or [n, H, W, C], or as files
 
 
 class Raw(NamedTuple):

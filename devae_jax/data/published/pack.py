@@ -19,7 +19,7 @@ from devae_jax.data import factors as fg
 from devae_jax.data.images import THREADS
 from devae_jax.data.labels import table_of
 from devae_jax.data.pictures import square
-from devae_jax.data.published.kind import Chunk, Kind, Raw
+from devae_jax.data.published.kind import Chunk, Kind, Picture, Raw
 from devae_jax.data.real import COMMAND, placed
 from devae_jax.data.request import Request, refuse
 from devae_jax.types import Dataset, FactorGrid, FactorTable
@@ -204,18 +204,19 @@ def _fitted(raw: Raw, shape: tuple[int, int, int], name: str) -> Iterator[np.nda
             yield np.stack(list(threads.map(lambda picture: _fit(picture, shape), chunk)))
 
 
-def _fit(picture: np.ndarray | bytes, shape: tuple[int, int, int]) -> np.ndarray:
+def _fit(picture: np.ndarray | Picture, shape: tuple[int, int, int]) -> np.ndarray:
     from PIL import Image
 
     if isinstance(picture, np.ndarray):
         return square(Image.fromarray(picture.squeeze()), shape, Image.Resampling.LANCZOS)
+    name, content = picture
     try:
-        with Image.open(io.BytesIO(picture)) as image:
+        with Image.open(io.BytesIO(content)) as image:
             return square(image, shape, Image.Resampling.LANCZOS)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
-            f"got an unreadable picture of {len(picture):,} bytes ({error}), expected a whole "
-            "one; download the data set again"
+            f"got unreadable {name} of {len(content):,} bytes ({error}), expected a whole picture; "
+            "download the data set again"
         ) from error
 
 
