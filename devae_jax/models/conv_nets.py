@@ -2,7 +2,7 @@
 
 import flax.linen as nn
 
-from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up
+from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up, relu
 from devae_jax.models.strided import to_images, to_maps
 from devae_jax.types import Array
 
@@ -27,8 +27,8 @@ class ConvEncoder(nn.Module):
         channels = _channels(x.shape[1], self.width)
         x = to_maps(x, self.style.convolution)
         for features in channels:
-            x = nn.relu(Down(features, self.style)(x))
-        return nn.relu(Collapse(8 * self.width, self.style)(x))
+            x = relu(Down(features, self.style)(x), self.style)
+        return relu(Collapse(8 * self.width, self.style)(x), self.style)
 
 
 class ConvDecoder(nn.Module):
@@ -42,10 +42,10 @@ class ConvDecoder(nn.Module):
     def __call__(self, z: Array) -> Array:
         """[N, D] -> logits [N, H, W, C]."""
         first, *rest = reversed(_channels(self.image_shape[0], self.width))
-        x = nn.relu(Dense(8 * self.width, self.style)(z))
-        x = nn.relu(Expand(first, self.style)(x))
+        x = relu(Dense(8 * self.width, self.style)(z), self.style)
+        x = relu(Expand(first, self.style)(x), self.style)
         for features in rest:
-            x = nn.relu(Up(features, self.style)(x))
+            x = relu(Up(features, self.style)(x), self.style)
         return to_images(Up(self.image_shape[-1], self.style)(x), self.style.convolution)
 
 
@@ -62,9 +62,9 @@ class DlibEncoder(nn.Module):
         x = to_maps(x, self.style.convolution)
         for i, features in enumerate(channels):
             size = 4 if i < len(channels) - 2 else 2
-            x = nn.relu(Down(features, self.style, size)(x))
+            x = relu(Down(features, self.style, size)(x), self.style)
         x = to_images(x, self.style.convolution)
-        return nn.relu(Dense(8 * self.width, self.style)(x.reshape(x.shape[0], -1)))
+        return relu(Dense(8 * self.width, self.style)(x.reshape(x.shape[0], -1)), self.style)
 
 
 class DlibDecoder(nn.Module):
@@ -78,9 +78,9 @@ class DlibDecoder(nn.Module):
     def __call__(self, z: Array) -> Array:
         """[N, D] -> logits [N, H, W, C]."""
         first, *rest = reversed(_channels(self.image_shape[0], self.width))
-        x = nn.relu(Dense(8 * self.width, self.style)(z))
-        x = nn.relu(Dense(16 * first, self.style)(x)).reshape(-1, 4, 4, first)
+        x = relu(Dense(8 * self.width, self.style)(z), self.style)
+        x = relu(Dense(16 * first, self.style)(x), self.style).reshape(-1, 4, 4, first)
         x = to_maps(x, self.style.convolution)
         for features in rest:
-            x = nn.relu(Up(features, self.style)(x))
+            x = relu(Up(features, self.style)(x), self.style)
         return to_images(Up(self.image_shape[-1], self.style)(x), self.style.convolution)

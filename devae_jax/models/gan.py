@@ -5,7 +5,7 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
-from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up
+from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up, relu
 from devae_jax.models.vae import check_shape, make_style
 from devae_jax.rng import stream
 from devae_jax.types import Array, Carry, Context, Gan, Params, Posterior
@@ -24,10 +24,10 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: Array) -> Array:
         first, *rest = self.channels
-        x = nn.relu(Dense(4 * first, self.style)(z))
-        x = nn.relu(Expand(first, self.style)(x))
+        x = relu(Dense(4 * first, self.style)(z), self.style)
+        x = relu(Expand(first, self.style)(x), self.style)
         for features in rest:
-            x = nn.relu(Up(features, self.style)(x))
+            x = relu(Up(features, self.style)(x), self.style)
         return Up(self.image_shape[-1], self.style)(x)
 
 

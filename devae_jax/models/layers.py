@@ -35,6 +35,24 @@ class Style(NamedTuple):
     axis_name: str | None = None
 
 
+def relu(x: Array, style: Style) -> Array:
+    """max(x, 0)."""
+    return _relu(x) if style.convolution == "native" else nn.relu(x)
+
+
+@jax.custom_jvp
+def _relu(x: Array) -> Array:
+    return jnp.maximum(x, 0)
+
+
+@_relu.defjvp
+def _relu_derivative(primals, tangents):
+    # Of the result alone: then x itself is not kept, and on a GPU the convolution before ends in
+    # the maximum, in place of a pass over its maps. XLA reads "result > 0" as "x > 0".
+    result = _relu(*primals)
+    return result, jnp.where(result != 0, tangents[0], 0)
+
+
 def _uniform(bound: float):
     def init(key, shape):
         return jax.random.uniform(key, shape, jnp.float32, -bound, bound)

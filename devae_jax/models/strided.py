@@ -23,6 +23,7 @@ where gather cuts and shifts columns, fold shifts rows and adds, and scatter and
 adjoints: `up` is the adjoint of `down`, and the gradients of either are the other two lines.
 """
 
+import functools
 import math
 
 import jax
@@ -77,8 +78,41 @@ def down(x: Array, w: Array, convolution: str = "native") -> Array:
 def up(x: Array, w: Array, convolution: str = "native") -> Array:
     """Transposed convolution of stride 2: maps of size H, kernel [k, k, C, O] -> size 2H."""
     if convolution == "fast" and w.shape[:2] == (4, 4):
-        return _up(x, w[::-1, ::-1].swapaxes(2, 3))  # of the `down` that it is the adjoint of
-    return lax.conv_transpose(x, w, (2, 2), "SAME", dimension_numbers=_DIMENSIONS[convolution])
+        return _up(x, _adjoint(w))
+    return _transposed(convolution, x, _adjoint(w))
+
+
+def _adjoint(w: Array) -> Array:
+    """The kernel of the `down` that `up` with this kernel is the adjoint of; and back."""
+    return w[::-1, ::-1].swapaxes(2, 3)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _transposed(convolution: str, x: Array, w: Array) -> Array:
+    """The adjoint of `down(..., w)` in its map.
+
+    By transposition of a convolution, which compilers know and cuDNN has kernels for:
+    `lax.conv_transpose` and its gradients are compiled for GPUs as convolutions over maps with
+    zeros in them, and copies.
+    """
+    rows = [axis for axis, name in enumerate(_DIMENSIONS[convolution][0]) if name in "HW"]
+    shape = [2 * n if axis in rows else n for axis, n in enumerate(x.shape)]
+    shape[channel_axis(convolution)] = w.shape[2]
+    maps = jax.ShapeDtypeStruct(tuple(shape), x.dtype)
+    return jax.linear_transpose(lambda m: down(m, w, convolution), maps)(x)[0]
+
+
+def _transposed_forward(convolution, x, w):
+    return _transposed(convolution, x, w), (x, w)
+
+
+def _transposed_backward(convolution, residuals, gradient):
+    x, w = residuals
+    kernel_of = jax.linear_transpose(lambda kernel: down(gradient, kernel, convolution), w)
+    return down(gradient, w, convolution), kernel_of(x)[0]
+
+
+_transposed.defvjp(_transposed_forward, _transposed_backward)
 
 
 @jax.custom_vjp

@@ -22,7 +22,7 @@ from devae_jax.names import lookup
 from devae_jax.training.chunks import DATA, by_device, placed, read_ahead
 from devae_jax.training.platform import Form, form_of, quickly
 from devae_jax.training.step import Hparams, Layout, Program, init, train_step
-from devae_jax.training.trees import part
+from devae_jax.training.trees import part, scan
 from devae_jax.types import Metrics, Shard, TrainState
 
 MODES = ("jit", "pmap")
@@ -109,10 +109,7 @@ class Steps(NamedTuple):
             def step(state, _):
                 return train_step(self.program, hparams, state, arrays, layout)
 
-            return step(state, None) if self.length is None else scan(step, state)
-
-        def scan(step, state):
-            return jax.lax.scan(step, state, length=self.length)
+            return step(state, None) if self.length is None else scan(step, state, self.length)
 
         return one if self.members is None else jax.vmap(one, in_axes=(0, 0, None))
 

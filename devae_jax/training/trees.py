@@ -1,10 +1,12 @@
-"""Trees with a leading member axis."""
+"""Trees with a leading axis: of members, or of steps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from devae_jax.training.step import Hparams
 
@@ -24,3 +26,19 @@ def part(tree: Any, index: Any) -> Any:
         return leaf[index]
 
     return jax.tree.map(take, tree)
+
+
+def scan(step: Callable[[Any, None], tuple[Any, Any]], state: Any, length: int) -> tuple[Any, Any]:
+    """`jax.lax.scan` of a step without inputs; its outputs are one vector inside the loop.
+
+    Each array of outputs would be written by a kernel of its own.
+    """
+    shapes = jax.eval_shape(step, state, None)[1]
+    _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))
+
+    def packed(state: Any, _: None) -> tuple[Any, Any]:
+        state, outputs = step(state, None)
+        return state, ravel_pytree(outputs)[0]
+
+    state, rows = jax.lax.scan(packed, state, length=length)
+    return state, jax.vmap(unravel)(rows)

@@ -53,11 +53,14 @@ class Options(NamedTuple):
     tiny: smallest sizes, to see that it works; its numbers mean nothing
     minutes: when to end
     data_dir: cache of rendered tables
+    platform, topology: what `compiled` compiles for
     """
 
     tiny: bool = False
     minutes: float = 2.0
     data_dir: str | None = None
+    platform: str = "cuda"
+    topology: str = ""
 
 
 def interleave(

@@ -3,13 +3,14 @@
 import functools
 import math
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from devae_jax.models import ENCODERS, residual, resnet, vae
-from devae_jax.models.layers import Style
+from devae_jax.models.layers import Style, relu
 from devae_jax.objectives import kl
 from devae_jax.objectives.elbo import elbo
 from devae_jax.types import Context
@@ -138,3 +139,13 @@ def test_running_statistics_are_learned_and_used(start):
     assert np.any(means != encode(params, old, images).mean)
     few = encode(params, new, images[:2]).mean
     np.testing.assert_allclose(few, means[:, :2], rtol=1e-4, atol=1e-5)
+
+
+def test_relu_is_that_of_flax_on_every_platform():
+    x = jnp.array([-1.0, -0.0, 0.0, 1e-30, 2.0, jnp.inf, -jnp.inf])
+    for convolution in ("native", "fast"):
+        style = Style(convolution=convolution)
+        value, pull = jax.vjp(lambda x: relu(x, style), x)  # noqa: B023
+        wanted, wanted_pull = jax.vjp(nn.relu, x)
+        np.testing.assert_array_equal(value, wanted)
+        np.testing.assert_array_equal(pull(x), wanted_pull(x))
