@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
             "seed": 0,
             "steps": 300_000,
             "batch_size": 256,  # global, over all devices
-            "matmul_precision": "float32",  # or tensorfloat32 (GPU: faster, three digits), bfloat16
+            "matmul_precision": "auto",  # by platform; or float32, tensorfloat32, bfloat16
             "data": {
                 "name": "dsprites_regen",
                 "factors": ConfigDict(),  # values to keep, {"shape": (0,)}; empty: all

@@ -18,11 +18,10 @@ from devae_jax.program import describe, keys, references, schema, specs
 from devae_jax.training import optim
 from devae_jax.training.engine import MODES
 from devae_jax.training.loop import Schedule
+from devae_jax.training.platform import PRECISIONS
 from devae_jax.training.step import Hparams, Layout, Program, init
 from devae_jax.training.trees import stack
 from devae_jax.types import Context, Dataset, Objective
-
-PRECISIONS = ("float32", "tensorfloat32", "bfloat16")  # of matrix products on accelerators
 
 
 class Member(NamedTuple):

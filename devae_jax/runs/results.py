@@ -30,7 +30,7 @@ def score(run: Run, **options: Any) -> list[Row]:
     Args:
       options: of `evaluation.evaluate`, which says what a row holds.
 
-    Returns the rows, with run, member, step, method, seed, settings and data of the run.
+    Returns the rows, with run, member, step, method, seed, precision, settings and data of the run.
     """
     rows = _scored(run, **options)
     if run.folder is not None:
@@ -109,6 +109,7 @@ def _scored(run: Run, **options: Any) -> list[Row]:
         "step": run.step,
         "method": _method(run),
         "seed": run.config.seed,
+        "matmul_precision": run.precision,
         "settings": settings(run.config),
         "data": dict(run.dataset.identity),
     }

@@ -16,6 +16,7 @@ from devae_jax.program.references import code_in
 from devae_jax.program.saved import config_of
 from devae_jax.runs.folder import Folder
 from devae_jax.training.engine import Steps, mesh_of
+from devae_jax.training.platform import precision_on
 from devae_jax.training.step import Layout, Program
 from devae_jax.training.trees import part
 from devae_jax.types import Array, Posterior, TrainState
@@ -46,7 +47,7 @@ def functions_of(program: Program, platform: str) -> Functions:
     def error(hparams, logits, images):
         return program.objective(hparams, layout).error(logits, images)
 
-    return Functions(*(jax.jit(program.precisely(f)) for f in (encode, logits, error)))
+    return Functions(*(jax.jit(program.precisely(f, platform)) for f in (encode, logits, error)))
 
 
 class Run:
@@ -59,6 +60,7 @@ class Run:
     folder: where it lies, None if nowhere
     layer_labels: what distinguishes its latent layers, None if nothing does
     state: what training left, on one device
+    precision: of its float32 matrix products and convolutions here
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Run:
         self.dataset, self.layer_labels = plan.dataset, plan.layer_labels
         self.state, self.step, self.member, self.folder = state, step, member, folder
         (device,) = state.step.devices()
+        self.precision = precision_on(device.platform, plan.program.precision)
         self._functions = functions or functions_of(plan.program, device.platform)
 
     @property

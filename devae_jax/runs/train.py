@@ -20,6 +20,7 @@ from devae_jax.runs.folder import Folder
 from devae_jax.runs.run import Functions, Run, functions_of, runs_of
 from devae_jax.training import loop
 from devae_jax.training.engine import Engine, engine
+from devae_jax.training.platform import precision_on
 from devae_jax.types import TrainState
 
 
@@ -74,7 +75,7 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("the folder is ready")
         if plan.progress and first:
-            print(plan.conventions, file=sys.stderr, flush=True)
+            print(plan.conventions, _computing(plan), sep="\n", file=sys.stderr, flush=True)
         if profile:
             loop.profile(bound, profile, folder.profile)
         step, state = loop.train(
@@ -105,6 +106,13 @@ def bind(plan: Plan) -> Engine:
         mode=plan.parallel.mode,
         devices=devices[: count or None],
     )
+
+
+def _computing(plan: Plan) -> str:
+    """In which precision a run computes here, as text."""
+    platform = jax.devices()[0].platform
+    precision = precision_on(platform, plan.program.precision)
+    return f"float32 products are made in {precision} ({platform})"
 
 
 def meta(plan: Plan) -> dict[str, Any]:

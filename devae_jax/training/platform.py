@@ -21,6 +21,17 @@ class Form(NamedTuple):
 CPU, ACCELERATOR = Form(scan=False, together=False), Form(scan=True, together=True)
 
 
+# Products of float32 matrices, and convolutions. PyTorch's own default for convolutions on a GPU is
+# TF32. On a TPU anything above bfloat16 is several passes, and takes minutes to compile.
+PRECISION = {"cpu": "float32", "gpu": "tensorfloat32", "tpu": "bfloat16"}
+PRECISIONS = ("auto", "float32", "tensorfloat32", "bfloat16")
+
+
+def precision_on(platform: str, precision: str = "auto") -> str:
+    """The precision that is meant on a platform, "cpu", "gpu" or "tpu"; "auto" is its default."""
+    return PRECISION.get(platform, "float32") if precision == "auto" else precision
+
+
 def form_of(device: jax.Device) -> Form:
     """What is fast on a device's platform."""
     return CPU if device.platform == "cpu" else ACCELERATOR

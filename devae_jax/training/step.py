@@ -10,6 +10,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from devae_jax import rng
+from devae_jax.training.platform import precision_on
 from devae_jax.types import Metrics, Objective, Shard, Source, TrainState
 
 Hparams = dict[str, Any]  # config path -> array: every number that may differ between runs
@@ -32,21 +33,20 @@ class Program(NamedTuple):
     objective(hparams, layout) -> Objective
     optimizer(hparams, mask, step) -> optimiser, `mask` from `Objective.trainable`
     source: where batches come from
-    precision: of float32 matrix products and convolutions, a name of
-        `jax.default_matmul_precision`: on accelerators its default would be a faster one
+    precision: of float32 matrix products and convolutions, a name in `platform.PRECISIONS`
     """
 
     objective: Callable[[Hparams, Layout], Objective]
     optimizer: Callable[[Hparams, Any, Any], optax.GradientTransformationExtraArgs]
     source: Source
-    precision: str = "float32"
+    precision: str = "auto"
 
-    def precisely(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, traced with this precision, its gradients included."""
+    def precisely(self, function: Callable[..., Any], platform: str) -> Callable[..., Any]:
+        """`function`, traced with this precision for a platform, its gradients included."""
 
         @functools.wraps(function)
         def traced(*args):
-            with jax.default_matmul_precision(self.precision):
+            with jax.default_matmul_precision(precision_on(platform, self.precision)):
                 return function(*args)
 
         return traced
@@ -79,7 +79,7 @@ def train_step(
     objective = program.objective(hparams, layout)
     batch = program.source.take(arrays, rng.stream(state.key, "data"), state.step, layout.shard)
     key = rng.stream(state.key, "loss", state.step)
-    grads_of = program.precisely(jax.value_and_grad(objective.loss, has_aux=True))
+    grads_of = program.precisely(jax.value_and_grad(objective.loss, has_aux=True), layout.platform)
     (_, (carry, metrics)), grads = grads_of(state.params, state.carry, batch, key, state.step)
     metrics = jax.tree.map(jnp.float32, metrics)
     if layout.axis_name is not None:  # numbers of one type: one message

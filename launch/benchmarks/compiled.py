@@ -20,6 +20,7 @@ from devae_jax.launch.benchmarks.measure import Options, Row
 from devae_jax.names import unknown
 from devae_jax.program import plan as programs
 from devae_jax.training.engine import Steps, mesh_of
+from devae_jax.training.platform import precision_on
 from devae_jax.types import TrainState
 
 H100 = """
@@ -98,7 +99,6 @@ CASES: Mapping[str, tuple[tuple[int, int, dict[str, object]], ...]] = {
     ),
     "tpu": ((0, 3, {}), (0, 1, {}), (16, 1, {})),
 }
-PRECISION = {"cuda": "tensorfloat32", "tpu": "bfloat16"}
 
 
 def missing(platform: str) -> str | None:
@@ -151,7 +151,7 @@ def run(options: Options) -> list[Row]:
     end = time.perf_counter() + 60 * options.minutes
     rows: list[Row] = []
     for members, layers, changes in cases:
-        settings = {"matmul_precision": PRECISION[options.platform], **changes}
+        settings = {"matmul_precision": precision_on(target[0].platform), **changes}
         if rows and time.perf_counter() > end:
             who = f"{members} members" if members else "one run"
             print(f"left out for lack of time: {who}, K = {layers}, {settings}")

@@ -42,6 +42,7 @@ def run_in(path, coder=CODER, dataset=None, **options):
         "folder": Folder(path),
         "layer_labels": ["β=1", "β=10"],
         "coder": coder,
+        "precision": "tensorfloat32",
         "encode": coder.encode,
         "decode": decode,
     }
@@ -57,7 +58,8 @@ def test_rows_say_whose_they_are_and_replace_those_that_measure_the_same(tmp_pat
         "objective": {"name": "elbo"},
     }
     named = {"run": tmp_path.name, "member": None, "step": 10, "method": "vae", "seed": 1}
-    assert rows[0].items() >= (named | {"data": {"name": "factors"}}).items()
+    named |= {"matmul_precision": "tensorfloat32", "data": {"name": "factors"}}
+    assert rows[0].items() >= named.items()
     score(run, metrics=("mig", "kl"), **FEW | {"num_train": 250})
     score(run, metrics="mig", protocol="exact", **FEW)
     score(run_in(tmp_path, step=20, member=1), metrics="mig", layers=(1,), **FEW)

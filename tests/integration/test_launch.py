@@ -22,8 +22,9 @@ def wait_for(path, process, seconds=120):
 def whole(tmp_path_factory):
     """A run that never stopped, scored and drawn."""
     path = tmp_path_factory.mktemp("launch") / "whole"
-    text = call("train", *train_flags(path, 400))
+    text = call("train", *train_flags(path, 400), "--config.train.progress=True")
     assert "mig" in text and "report.html" in text
+    assert "float32 products are made in float32 (cpu)" in text
     return path
 
 

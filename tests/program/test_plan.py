@@ -29,22 +29,36 @@ def equations(jaxpr):
             yield from equations(inner)
 
 
-@pytest.mark.parametrize("precision", programs.PRECISIONS)
+PRECISIONS = {"float32": "HIGHEST", "tensorfloat32": "HIGH", "bfloat16": "DEFAULT"}
+
+
+@pytest.mark.parametrize(
+    "precision, platform, wanted",
+    [
+        *((name, "cpu", wanted) for name, wanted in PRECISIONS.items()),
+        ("auto", "cpu", "HIGHEST"),
+        ("auto", "gpu", "HIGH"),
+        ("auto", "tpu", "DEFAULT"),
+        ("float32", "tpu", "HIGHEST"),
+    ],
+)
 @pytest.mark.parametrize("encoder", ["conv", "mlp"])
-def test_every_product_of_a_step_has_the_precision_of_the_config(encoder, precision):
+def test_every_product_of_a_step_has_the_precision_of_the_config(
+    encoder, precision, platform, wanted
+):
     config = small(matmul_precision=precision, model__convolution="native")
     config.model.encoder = config.model.decoder = encoder
     config.data.image_size = 32
     plan = programs.plan(config)
     state = jax.eval_shape(functools.partial(training.init, plan.program), plan.hparams)
-    step = functools.partial(training.train_step, plan.program)
+    layout = training.Layout(platform=platform)
+    step = functools.partial(training.train_step, plan.program, layout=layout)
     traced = jax.make_jaxpr(step)(plan.hparams, state, plan.program.source.arrays)
     found = [
         equation.params["precision"][0].name
         for equation in equations(traced.jaxpr)
         if equation.primitive.name in ("dot_general", "conv_general_dilated")
     ]
-    wanted = {"float32": "HIGHEST", "tensorfloat32": "HIGH", "bfloat16": "DEFAULT"}[precision]
     assert set(found) <= {wanted, "HIGHEST"}  # sums over pixels are never rounded
     assert found.count(wanted) > 10
 
