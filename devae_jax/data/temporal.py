@@ -1,8 +1,10 @@
 """Frames of a scene that moves: weak supervision from time, drawn on the device.
 
-"laplace" is Klindt et al. 2021, "Towards nonlinear disentanglement in natural data with temporal
-sparse coding", arXiv:2007.10930, section 4: most factors stay, or change little, from frame to
-frame. "drift" is a scene in which things keep their speed.
+"laplace" is after Klindt et al. 2021, "Towards nonlinear disentanglement in natural data with
+temporal sparse coding", arXiv:2007.10930: most factors stay, or change little, from frame to
+frame. Its released code (bethgelab/slow_disentanglement) divides the rate by the logarithm of the
+number of values, lets no class (shape) change, and makes one factor change at least; here nothing
+is forced, and `moving` chooses. "drift" is a scene in which things keep their speed.
 """
 
 import itertools

@@ -51,16 +51,18 @@ def infomec_continuous(
 ) -> dict[str, Any]:
     """InfoMEC of continuous factors, or of both kinds: information from nearest neighbours.
 
-    As `infomec_knn`, but for a continuous factor, which has no entropy to divide by, R is
-    Linfoot's coefficient 1 - exp(-2 I), the squared correlation of Gaussians, and explicitness
-    the R² of a linear regression on the same codes.
+    As `infomec_knn`, but for a continuous factor, which has no entropy to divide by, R is the
+    square of Linfoot's coefficient, 1 - exp(-2 I): of Gaussians, the squared correlation.
+    Explicitness is, for factors of both kinds, the R² of a linear regression on the same codes,
+    which the released code of Hsu et al. (kylehkhsu/latent_quantization) has for continuous ones.
 
     Returns:
       infom, infoe, infoc, per_latent [D], per_factor (infoe) [F], nmi (R) [D, F], active [D].
 
-    Source: Hsu et al. 2023, "Disentanglement via latent quantization", section 4; Kraskov et
-    al. 2004, "Estimating mutual information"; Linfoot 1957, "An informational measure of
-    correlation".
+    Source: Hsu et al. 2023, "Disentanglement via latent quantization"; Kraskov et al. 2004,
+    "Estimating mutual information", Phys. Rev. E 69, 066138, and for discrete factors Ross 2014,
+    "Mutual information between discrete and continuous data sets"; Linfoot 1957, "An
+    informational measure of correlation", Information and Control 1, 85-89.
     """
     from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
     from sklearn.linear_model import LinearRegression

@@ -23,7 +23,8 @@ def mcc(codes: Any, values: Any) -> dict[str, Any]:
       a one-valued factor), correlation [D, F] (Pearson's, absolute), main_latent [F] (-1 without).
 
     Source: Hyvärinen & Morioka 2016, "Unsupervised feature extraction by time-contrastive
-    learning and nonlinear ICA", section 5; absolute correlations, matched by the Hungarian method.
+    learning and nonlinear ICA"; as in its released code (hirosm/TCL), absolute correlations,
+    matched by the Hungarian method.
     """
     from scipy.stats import rankdata
 

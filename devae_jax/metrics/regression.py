@@ -85,7 +85,8 @@ def dci_regression(
       one-valued factor.
 
     Source: Eastwood & Williams 2018, "A framework for the quantitative evaluation of
-    disentangled representations", sections 2 and 4.
+    disentangled representations". Its released code (cianeastwood/qedr) has 10 trees too, of a
+    depth chosen for each factor; these grow to the end.
     """
     split = check_numeric(codes, values, codes_test, values_test)
     varying, num_factors = split.varying, split.values.shape[1]

@@ -83,7 +83,7 @@ def test_information_of_gaussians_is_their_correlation():
     noise = RNG.standard_normal((3000, 2))
     codes = np.stack([noise[:, 0], 0.6 * noise[:, 0] + 0.8 * noise[:, 1]], 1)
     found = metrics.infomec_continuous(codes, codes[:, 1:])["nmi"]
-    assert found[0, 0] == pytest.approx(0.36, abs=0.05)  # Linfoot's coefficient is r²
+    assert found[0, 0] == pytest.approx(0.36, abs=0.05)  # Linfoot's coefficient, squared
 
 
 def test_discrete_factors_beside_continuous_ones():
