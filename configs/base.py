@@ -79,6 +79,7 @@ def get_config() -> ConfigDict:
                 "checkpoint_every": 10_000,
                 "eval_every": 10_000,  # 0: never
                 "keep": 3,  # checkpoints
+                "non_finite": "stop",  # at a NaN or infinite loss, or "skip" the step, counted
                 "tensorboard": True,
                 "progress": True,
             },

@@ -37,7 +37,9 @@ def distance(posterior: Posterior) -> Array:
         jnp.moveaxis(x, 1, 0) for x in (posterior.mean, posterior.logvar)
     )
     difference = logvar_1 - logvar_2
-    return jnp.exp(difference) + jnp.square(mean_2 - mean_1) * jnp.exp(-logvar_2) - 1.0 - difference
+    # exp(88.8) is infinite in float32, and 0 times it is no distance at all.
+    far = jnp.square(mean_2 - mean_1) * jnp.exp(jnp.minimum(-logvar_2, 87.0))
+    return jnp.exp(difference) + far - 1.0 - difference
 
 
 def shared(posterior: Posterior) -> Array:

@@ -23,6 +23,8 @@ from devae_jax.training.step import Hparams, Layout, Program, init
 from devae_jax.training.trees import stack
 from devae_jax.types import Context, Dataset, Objective
 
+NON_FINITE = ("stop", "skip")  # at a loss or gradient that is NaN or infinite
+
 
 class Member(NamedTuple):
     """One run of a population: the numbers in which it differs, its config and all its numbers."""
@@ -82,9 +84,11 @@ def plan(config: ConfigDict, members: Sequence[Mapping[str, Any]] = ()) -> Plan:
     precision = config.matmul_precision
     lookup(dict.fromkeys(PRECISIONS), precision, "matmul_precision")
     lookup(dict.fromkeys(MODES), config.parallel.mode, "parallel.mode")
+    lookup(dict.fromkeys(NON_FINITE), config.train.non_finite, "train.non_finite")
     parts = specs.read(config)
     dataset = _load_data(config)
     program = _program(parts, dataset, config.batch_size, precision)
+    program = program._replace(skip=config.train.non_finite == "skip")
     hparams = parts.hparams()
     _check_program(program, hparams, parts)
     return Plan(

@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.engine import Engine
 from devae_jax.training.progress import Progress
+from devae_jax.training.step import is_watched
 from devae_jax.training.writer import Writer
 from devae_jax.types import Metrics, TrainState
 
@@ -159,16 +160,17 @@ def window_mean(metrics: Metrics) -> dict[str, Any]:
 def check_finite(metrics: Metrics, step: int, members: int | None = None) -> None:
     """Raises `NonFiniteError` for the first step of a window with a bad loss or gradient.
 
-    Of a population: the first step at which no member is good.
+    Of a population: the first step at which no member is good. Where bad steps are skipped: if
+    all of a window are bad.
     """
     names = ("loss", "grad_norm")
-    watched = {k: np.asarray(v) for k, v in metrics.items() if k in names or k[:5] == "loss/"}
+    watched = {k: np.asarray(v) for k, v in metrics.items() if is_watched(k)}
     bad = {
         name: ~np.isfinite(v.reshape(len(v), members or 1, -1)).all(axis=2)
         for name, v in watched.items()
     }
     lost = (bad["loss"] | bad["grad_norm"]).all(axis=1)
-    if lost.any():
+    if lost.all() if "skipped" in metrics else lost.any():
         first = int(lost.argmax())
         broken = [name for name in bad if bad[name][first].all()]
         terms = [name for name in broken if name not in names] or broken or ["loss"]

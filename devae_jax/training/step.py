@@ -34,12 +34,14 @@ class Program(NamedTuple):
     optimizer(hparams, mask, step) -> optimiser, `mask` from `Objective.trainable`
     source: where batches come from
     precision: of float32 matrix products and convolutions, a name in `platform.PRECISIONS`
+    skip: leave the state as it was where a loss or gradient is not finite, and count it
     """
 
     objective: Callable[[Hparams, Layout], Objective]
     optimizer: Callable[[Hparams, Any, Any], optax.GradientTransformationExtraArgs]
     source: Source
     precision: str = "auto"
+    skip: bool = False
 
     def precisely(self, function: Callable[..., Any], platform: str) -> Callable[..., Any]:
         """`function`, traced with this precision for a platform, its gradients included."""
@@ -92,10 +94,26 @@ def train_step(
     # Outside XLA:CPU every sum of a leaf is a kernel or two: one vector is one sum.
     parts = grads if layout.platform == "cpu" else ravel_pytree(grads)[0]
     metrics["grad_norm"] = optax.global_norm(parts)
+    params = optax.apply_updates(state.params, updates)
+    learned = (params, carry, opt_state)
+    if program.skip:
+        before = (state.params, state.carry, state.opt_state)
+        learned, metrics = _unless_finite(before, learned, metrics)
+    params, carry, opt_state = learned
     return TrainState(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        carry=carry,
-        opt_state=opt_state,
-        key=state.key,
+        step=state.step + 1, params=params, carry=carry, opt_state=opt_state, key=state.key
     ), metrics
+
+
+def _unless_finite(before: Any, after: Any, metrics: Metrics) -> tuple[Any, Metrics]:
+    """`after` a step with a finite loss and gradient, else `before` and NaN for each metric."""
+    watched = [value for name, value in metrics.items() if is_watched(name)]
+    good = jnp.array([jnp.isfinite(value).all() for value in watched]).all()
+    kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, before)
+    shown = {name: jnp.where(good, value, jnp.nan) for name, value in metrics.items()}
+    return kept, shown | {"skipped": 1.0 - jnp.float32(good)}
+
+
+def is_watched(metric: str) -> bool:
+    """Whether a step is bad where this metric is not finite."""
+    return metric in ("loss", "grad_norm") or metric.startswith("loss/")

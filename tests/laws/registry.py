@@ -85,7 +85,8 @@ class Case:
             return training.train_step(self.plan.program, hparams, state, arrays)
 
         self.step = jax.jit(step)
-        self.start = start or jax.jit(functools.partial(training.init, plan.program))(self.hparams)
+        self.init = jax.jit(functools.partial(training.init, plan.program))
+        self.start = start or self.init(self.hparams)
         self.state, self.metrics = self.run(self.start, STEPS)
 
     def run(self, state, steps, hparams=None):

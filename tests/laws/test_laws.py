@@ -1,5 +1,7 @@
 """Laws that every method obeys. A new method is tested by its line in the registry."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,28 @@ def test_numbers_are_traced(method, num_layers, likelihood):
     assert law.traces == 1
     assert np.isfinite(rows[-1]["loss"])
     assert not np.array_equal(rows[-1]["loss"], law.metrics[1]["loss"])
+
+
+@every_model
+def test_one_seed_one_run(method, num_layers):
+    """Bit for bit, again from the start; another seed gives other parameters and another run."""
+    law = case(method, num_layers, "bernoulli")
+    assert_same(law.init(law.hparams), law.start)
+    state, rows = law.run(law.start, 3)
+    assert_same(rows, law.metrics[:3])
+    other = law.init(law.hparams | {"seed": law.hparams["seed"] + 1})
+    assert differ(other.params, law.start.params)
+    # Its stream alone makes the difference: batches, noise, what a method draws.
+    moved, others = law.run(dataclasses.replace(law.start, key=other.key), 3)
+    assert differ(others, rows)
+    assert differ(moved.params, state.params)
+
+
+def differ(a, b):
+    return any(
+        not np.array_equal(x, y)
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
 
 
 @every_case
