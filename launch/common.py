@@ -9,10 +9,12 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from devae_jax.files import StorageError
 from devae_jax.names import unknown
 
 EXIT_BAD_INPUT = 2  # config, data or folder
 EXIT_NON_FINITE = 3  # the loss became NaN or infinite
+EXIT_STORAGE = 4  # the disk is full, gone or read-only; what was saved before is whole
 EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
 
 NO_CONFIGS = ("__init__", "base", "variants")  # files in the configs' folder that are no config
@@ -36,11 +38,11 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
             if arguments and not commands:
                 raise ValueError(f"got argument {argv[1]!r}, expected only --flags; see --help")
             return main(*arguments) or 0
-        except ValueError as error:
+        except (ValueError, StorageError) as error:
             if os.environ.get("DEVAE_TRACEBACK"):
                 raise
             print(f"error: {error}", file=sys.stderr)
-            return EXIT_BAD_INPUT
+            return EXIT_STORAGE if isinstance(error, StorageError) else EXIT_BAD_INPUT
 
     app.run(guarded, flags_parser=_parse)
 

@@ -5,8 +5,9 @@
     devae-train --list
 
 Exit codes: 0 finished; 2 something in the config, data or folder is wrong; 3 the loss became
-NaN or infinite (the last checkpoint is good); 75 stopped by SIGTERM or SIGINT after saving, or
-another process of the job was lost: the same command goes on.
+NaN or infinite (the last checkpoint is good); 4 the disk is full, gone or read-only (what was
+saved before is whole); 75 stopped by SIGTERM or SIGINT after saving, or another process of the
+job was lost: the same command goes on. A finished run that lacks scores or figures gets them.
 """
 
 import functools
@@ -79,7 +80,13 @@ def _train(workdir: str) -> int:
     from devae_jax.training.loop import NonFiniteError
 
     try:
-        run = train(_CONFIG.value, workdir, overwrite=_OVERWRITE.value, profile=_PROFILE.value)
+        run = train(
+            _CONFIG.value,
+            workdir,
+            overwrite=_OVERWRITE.value,
+            profile=_PROFILE.value,
+            resume_results=_RESULTS.value,
+        )
     except NonFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         return common.EXIT_NON_FINITE

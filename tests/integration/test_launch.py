@@ -1,6 +1,9 @@
 """The entry points as a user runs them: files, names of configs, signals, exit codes."""
 
+import errno
 import json
+import os
+import shutil
 import signal
 import time
 
@@ -78,6 +81,25 @@ def test_evaluate_visualize_and_report(whole):
     names = {path.name for path in (whole / "figures").iterdir()}
     assert {"traversals_layer0.gif", "reconstructions.png", "report.html"} <= names
     assert "| devae" in call("report", f"--runs={whole.parent}/*")
+
+
+@pytest.mark.xdist_group("launch")
+def test_finished_run_gets_the_results_that_it_lacks(whole, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    (path / "scores.json").unlink()
+    assert "expected one to go on" in call("train", *train_flags(path, 400), "--noresults", code=2)
+    assert "report.html" in call("train", *train_flags(path, 400))
+    assert json.loads((path / "scores.json").read_text())
+
+
+def test_a_full_disk_has_an_exit_code_of_its_own(tmp_path, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    text = call("train", *train_flags(tmp_path / "run", 10), code=4)
+    assert "No space left on device writing" in text and len(text.splitlines()) == 1
 
 
 def test_list_prints_every_method():
