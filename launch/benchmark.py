@@ -3,6 +3,7 @@
     python launch/benchmark.py step         # the training step against a PyTorch twin
     python launch/benchmark.py loop         # host overhead, scan, seconds to the first step
     python launch/benchmark.py data         # images a second of every source
+    python launch/benchmark.py loader       # images a second from files, against torch's DataLoader
     python launch/benchmark.py devices      # what each of several devices computes and sends
     python launch/benchmark.py population   # many runs in one program
     python launch/benchmark.py metrics      # against disentanglement_lib's CPU seconds
@@ -20,7 +21,17 @@ from absl import flags
 
 from devae_jax.launch import common
 
-BENCHMARKS = ("step", "loop", "data", "devices", "population", "metrics", "gpu", "compiled")
+BENCHMARKS = (
+    "step",
+    "loop",
+    "data",
+    "loader",
+    "devices",
+    "population",
+    "metrics",
+    "gpu",
+    "compiled",
+)
 
 _JSON = flags.DEFINE_string("json", None, "Also write the rows to this file.")
 _MINUTES = flags.DEFINE_float(

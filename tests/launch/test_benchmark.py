@@ -10,6 +10,7 @@ from devae_jax.launch.benchmarks import (
     data,
     devices,
     gpu,
+    loader,
     loop,
     measure,
     metrics,
@@ -25,7 +26,15 @@ TINY = measure.Options(tiny=True, minutes=0.0)
 
 @pytest.mark.parametrize(
     "benchmark, cases",
-    [(data, {"toy, batch 8", "streamed, batch 8"}), (metrics, {"mig", "all of these"})],
+    [
+        (data, {"toy, batch 8", "streamed, batch 8"}),
+        (metrics, {"mig", "all of these"}),
+        pytest.param(
+            loader,
+            {f"{kind}, batch 8" for kind in ("JPEG", "PNG", "ArrayRecord of PNG", "memory-mapped")},
+            marks=pytest.mark.slow,
+        ),
+    ],
 )
 def test_rows(benchmark, cases):
     rows = benchmark.run(TINY)
