@@ -1,14 +1,17 @@
 """Eight fake CPU devices and strict numerics for the whole suite."""
 
 import os
+import random
 import shutil
 import tempfile
+from importlib.metadata import version
 
-# Tests run each program a few times: compiling it fast matters more than running it fast.
+# Tests run each program a few times: compiling it fast matters more than running it fast. The older
+# emitters compile three times faster; jaxlib 0.11 has none, and ends at a flag that it has not.
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_backend_optimization_level=0",  # what was given comes later and counts
-        "--xla_cpu_use_fusion_emitters=false",  # the older emitters compile three times faster
+        *["--xla_cpu_use_fusion_emitters=false"] * version("jaxlib").startswith("0.10."),
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=8",
     ]
@@ -19,7 +22,8 @@ import jax
 import pytest
 
 # Many tests compile the same program: all processes of a session share what is compiled.
-if "DEVAE_TEST_COMPILED" not in os.environ:
+STARTED = "DEVAE_TEST_COMPILED" not in os.environ  # this process started the session
+if STARTED:
     os.environ["DEVAE_TEST_COMPILED"] = tempfile.mkdtemp(prefix="devae_compiled_")
 COMPILED = os.environ["DEVAE_TEST_COMPILED"]
 jax.config.update("jax_compilation_cache_dir", COMPILED)
@@ -39,6 +43,14 @@ def pytest_xdist_auto_num_workers(config):
     return min(4, len(os.sched_getaffinity(0)))
 
 
+def pytest_collection_modifyitems(items):
+    """With DEVAE_TEST_ORDER, a seed, the files in another order, and the tests of each."""
+    if "DEVAE_TEST_ORDER" in os.environ:
+        rng = random.Random(os.environ["DEVAE_TEST_ORDER"])
+        places = {path: rng.random() for path in sorted({item.path for item in items})}
+        items.sort(key=lambda item: (places[item.path], rng.random()))
+
+
 def pytest_unconfigure(config):
-    if not hasattr(config, "workerinput"):  # the process that started the workers
+    if STARTED:
         shutil.rmtree(COMPILED, ignore_errors=True)
