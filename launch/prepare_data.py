@@ -20,7 +20,7 @@ SEEN = ("dsprites", "shapes3d")  # whose files tell which they are
 
 _FROM = flags.DEFINE_string("from", None, "The file or folder of the published data set.")
 _NAME = flags.DEFINE_string("name", None, "Which data set it is, if not dsprites or shapes3d.")
-_SIZE = flags.DEFINE_integer("image_size", 64, "Side of the packed images, if not those two.")
+_SIZE = flags.DEFINE_integer("image_size", None, "Side of the packed images; by default 64.")
 _TFDS = flags.DEFINE_enum("tfds", None, SEEN, "Take it from tfds.")
 _TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where tfds keeps its data sets.")
 _DATA_DIR = flags.DEFINE_string("data_dir", "", "Where to write; the same as config.data.data_dir.")
@@ -66,6 +66,11 @@ def _prepare_seen() -> tuple[str, Path]:
     """dSprites or Shapes3D; its name and where it is packed."""
     from devae_jax.data import raw, real
 
+    if _SIZE.value is not None:
+        raise ValueError(
+            f"got --image_size={_SIZE.value} for {' or '.join(SEEN)}, whose images are packed as "
+            "they are, expected none; remove it, or name another data set with --name"
+        )
     if _FROM.value:
         found = raw.read(_FROM.value, verify=not _UNVERIFIED.value)
     else:
@@ -88,7 +93,7 @@ def _prepare_published(name: str) -> tuple[str, Path, bool]:
         found,
         name,
         published.KINDS[name],
-        side=_SIZE.value,
+        side=pack.SIDE if _SIZE.value is None else _SIZE.value,
         data_dir=_DATA_DIR.value,
         any_grid=_UNVERIFIED.value,
     )
