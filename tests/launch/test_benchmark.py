@@ -146,7 +146,8 @@ def test_table_and_json(tmp_path):
 @pytest.mark.parametrize("arguments", [(), ("steps",)])
 def test_command_line_names_the_benchmarks(arguments):
     text = call("benchmark", *arguments, code=2)
-    assert "expected one of step, loop, data, devices, population, metrics, gpu, compiled" in text
+    known = "step, loop, data, loader, devices, population, metrics, gpu, compiled"
+    assert f"expected one of {known}" in text
 
 
 def test_command_prints_a_table_and_writes_rows(tmp_path):
