@@ -167,10 +167,8 @@ def claimed(path: str | Path, what: str) -> Iterator[None]:
     """
     path, mine = Path(path), _owner()
     with storing(path):
-        if not _made(path, mine):
-            _take_over(path, what)
-            if not _made(path, mine):
-                raise LockedError(_in_use(path, what))
+        if not (_made(path, mine) or _taken_over(path, mine) or _made(path, mine)):
+            raise LockedError(_in_use(path, what))
     stopped = threading.Event()
     threading.Thread(target=_beat, args=(path, stopped), daemon=True).start()
     try:
@@ -240,22 +238,38 @@ def _read_owner(path: Path) -> dict[str, Any]:
     return owner if isinstance(owner, dict) and type(owner.get("pid")) is int else {}
 
 
-def _take_over(path: Path, what: str) -> None:
-    """Moves the lock of a dead owner away; raises LockedError for a living one."""
-    owner = _read_owner(path)
+def holder(path: str | Path) -> dict[str, Any] | None:
+    """Who holds a lock: "host", "pid", "since"; {} if it does not say, None if nobody living."""
+    owner = _read_owner(Path(path))
+    return owner if Path(path).exists() and not _dead(Path(path), owner) else None
+
+
+def _dead(path: Path, owner: Mapping[str, Any]) -> bool:
+    """Whether the owner of a lock is gone from this machine, or silent elsewhere."""
     here = owner.get("place") == _place()
-    dead = not _alive(owner) if here else _silence(path) > DEAD
-    if not dead:
-        raise LockedError(_in_use(path, what))
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    return not _alive(owner) if here else _silence(path) > DEAD
+
+
+def _taken_over(path: Path, mine: Mapping[str, Any]) -> bool:
+    """Puts this process's lock in the place of a dead owner's; False if another is in time.
+
+    The right to do so is itself a file that one process can make, named after the dead owner;
+    that of a process which died with the right is taken over in the same way. Whoever has it
+    looks again, as another may have taken over and given the right back meanwhile.
+    """
+    owner = _read_owner(path)
+    if not _dead(path, owner):
+        return False
+    right = path.with_name(f".{path.name[:9]}.{owner.get('id', 'unknown')}.tmp")
+    if not _made(right, mine) and not _taken_over(right, mine):
+        return False
     try:
-        os.rename(path, aside)
-    except FileNotFoundError:  # another process took it over or its owner ended
-        return
-    if _read_owner(aside) != owner:  # that other's new lock: give it back
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
-    aside.unlink()
+        if _read_owner(path) != owner or not path.exists() or not _dead(path, owner):
+            return False
+        write_json(path, mine)
+        return True
+    finally:
+        right.unlink(missing_ok=True)
 
 
 def _silence(path: Path) -> float:

@@ -1,9 +1,11 @@
 """One process writes a folder: the second is told who does, a dead one's lock is taken over."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -110,3 +112,62 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, number):
 def test_a_folder_that_vanished(tmp_path):
     with pytest.raises(StorageError, match="No such file"):
         write_text(tmp_path / "gone" / "scores.json", "new")
+
+
+def test_a_look_that_is_out_of_date_takes_nothing(lock, monkeypatch):
+    """Between the look at a dead owner and the right to replace it, another has done so."""
+    foreign(lock, born="1")
+    made = files._made
+    with contextlib.ExitStack() as other:
+
+        def late(path, owner):
+            if path.suffix == ".tmp":
+                monkeypatch.setattr(files, "_made", made)
+                other.enter_context(claimed(lock, "it"))
+            return made(path, owner)
+
+        monkeypatch.setattr(files, "_made", late)
+        with pytest.raises(LockedError), claimed(lock, "it"):
+            pass
+        assert files.holder(lock)["pid"] == os.getpid()
+    assert list(lock.parent.iterdir()) == []
+
+
+def test_the_right_to_take_over_is_taken_over_too(lock):
+    """A process was killed while it took over."""
+    foreign(lock, born="1")
+    foreign(lock.with_name("..lock.other.tmp"), born="1", id="killed")
+    with claimed(lock, "it"):
+        pass
+    assert list(lock.parent.iterdir()) == []
+
+
+def test_of_many_that_take_over_one_holds(lock):
+    for _ in range(10):
+        foreign(lock, born="1")
+        together, held = threading.Barrier(8), []
+
+        def take(together=together, held=held):
+            together.wait()
+            with contextlib.suppress(LockedError), claimed(lock, "it"):
+                held.append(1)
+                together.wait()  # nobody leaves before all have tried
+                return
+            together.wait()
+
+        threads = [threading.Thread(target=take) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert len(held) == 1
+
+
+def test_who_holds_a_lock(lock):
+    assert files.holder(lock) is None
+    with claimed(lock, "it"):
+        assert files.holder(lock)["pid"] == os.getpid()
+    foreign(lock, born="1")
+    assert files.holder(lock) is None
+    lock.write_text("")
+    assert files.holder(lock) == {}
