@@ -196,12 +196,17 @@ def _operators(node: ast.expr) -> Iterator[ast.expr]:
         if type(op) not in SWAPS:
             continue
         new = SWAPS[type(op)][0]()
-        if isinstance(node, ast.BinOp):
+        if isinstance(node, ast.BinOp) and not _is_text(node.left) and not _is_text(node.right):
             yield ast.BinOp(node.left, new, node.right)
         elif isinstance(node, ast.BoolOp):
             yield ast.BoolOp(new, node.values)
-        else:
+        elif isinstance(node, ast.Compare):
             yield ast.Compare(node.left, [*ops[:i], new, *ops[i + 1 :]], node.comparators)
+
+
+def _is_text(node: ast.expr) -> bool:
+    """Of a path or a message, which has no other operators."""
+    return isinstance(node, ast.JoinedStr) or type(getattr(node, "value", None)) is str
 
 
 def sampled(files: list[str], count: int, seed: int) -> list[Mutant]:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from devae_jax import data
 from devae_jax.data import published
-from devae_jax.data.known import File
+from devae_jax.data.known import File, OtherDataError, verify_all
 from devae_jax.data.published import pack
 from tests.data import layouts
 from tests.launch.commands import call
@@ -281,3 +281,21 @@ def test_sprites_stand_on_the_users_picture(tmp_path, cache_dir):
     for path, message in (("", "a picture for the background"), (__file__, "unreadable image")):
         with pytest.raises(ValueError, match=message):
             data.load("dsprites_regen_scream", request._replace(path=path))
+
+
+def test_of_several_known_files_the_name_says_which(tmp_path):
+    files = {name: File("md5", hashlib.md5(name.encode()).hexdigest()) for name in ("a", "b")}
+    assert not verify_all(tmp_path, files, "set", "url")
+    for name in files:
+        (tmp_path / name).write_text(name)
+        assert verify_all(tmp_path / name, files, "set", "url")
+    assert verify_all(tmp_path, files, "set", "url")
+    other = tmp_path / "other"
+    other.write_text("a")
+    assert verify_all(other, {"a": files["a"]}, "set", "url")
+    with pytest.raises(OtherDataError, match="expected one of a, b, the published set"):
+        verify_all(other, files, "set", "url")
+    (tmp_path / "b").write_text("a")
+    for path in (tmp_path, tmp_path / "b"):
+        with pytest.raises(OtherDataError, match="b of 1 bytes"):
+            verify_all(path, files, "set", "url")

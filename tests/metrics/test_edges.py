@@ -49,6 +49,13 @@ def test_any_number_of_latents_dead_or_alive(name, dim, dead):
     assert np.isfinite(numbers(run(name, codes, factors))).all()
 
 
+def test_dead_latents_by_their_own_entropy():
+    codes, factors = rows()
+    codes[:, 0] = 0.7
+    result = metrics.mig_sup(codes, factors, normaliser="code")
+    assert result["per_latent"][0] == 0 and 0 < result["mig_sup"] < 1
+
+
 @pytest.mark.parametrize("name", ["mig", "mig_sup", "modularity", "irs", "med", "diffusion"])
 def test_a_code_without_information_scores_zero(name):
     _, factors = rows()

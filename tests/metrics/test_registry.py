@@ -8,6 +8,7 @@ import pytest
 
 from devae_jax import metrics
 from devae_jax.metrics.calibration import FactorSource, noise_code, perfect_code
+from devae_jax.metrics.choice import metrics_of
 from devae_jax.metrics.declaration import NEEDS, Inputs
 from devae_jax.metrics.registry import GROUPS, METRICS, SCORES, resolve
 from devae_jax.metrics.table import tabulate
@@ -166,3 +167,11 @@ def test_other_options_than_published_are_not_called_so():
     }
     for name, result in changed.items():
         assert result["protocol"] in ("binned", "custom"), name
+
+
+def test_a_metric_itself_may_need_all_that_is_there_and_no_more():
+    own = METRICS["kl"]
+    assert metrics_of([own], own.needs) == {"kl": own}
+    assert metrics_of(["mig", own]) == {"mig": METRICS["mig"], "kl": own}
+    with pytest.raises(ValueError, match="got metric 'kl' for"):
+        metrics_of([own], set(own.needs) - {"posterior"})
