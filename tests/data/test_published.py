@@ -3,6 +3,7 @@
 import hashlib
 import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,6 +247,15 @@ def test_commands_prepare_and_draw(small, tmp_path):
     small_sprites = ("--name=dsprites", "--image_size=32", f"--from={path}")
     assert "expected none" in call("prepare_data", *small_sprites, code=2)
     assert "expected --from" in call("prepare_data", f"--name={name}", "--tfds=dsprites", code=2)
+
+
+def test_what_is_known_of_files_is_well_formed_and_each_set_is_documented():
+    text = (Path(__file__).parents[2] / "docs/data.md").read_text()
+    for name, kind in published.KINDS.items():
+        for file in kind.files.values():
+            assert len(bytes.fromhex(file.digest)) == hashlib.new(file.algorithm).digest_size
+        known = [name, name.replace("mpi3d", "")]  # "`mpi3d_toy`, `_realistic`, `_real`"
+        assert any(f"`{n}`" in text for n in known) and kind.url.startswith("http")
 
 
 def test_places_of_isaac3d_are_those_of_its_names():
