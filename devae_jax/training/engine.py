@@ -1,7 +1,7 @@
 """Runs the step on devices: one engine for jit and pmap, for one run and for a population.
 
-The step is mapped over a mesh ("member", "data"): scanned over steps, `vmap`ped over the
-members that a device holds, and mapped over devices by `shard_map`, or by `pmap`, which is the
+The step is mapped over a mesh ("member", "data"): scanned over steps, `vmap`ped or looped over
+the members that a device holds, and mapped over devices by `shard_map`, or by `pmap`, which is the
 same function under the older launcher. A run alone is a mesh with one group. Devices of a group
 split each batch and every device computes its part alone, but for the latents, which are
 gathered, and the gradients, which are averaged: a split left to the compiler would be undone at
@@ -73,13 +73,17 @@ def mesh_of(devices: Sequence[jax.Device], members: int | None = None, mode: str
 
 
 class Steps(NamedTuple):
-    """`length` steps (None: the step itself, without a loop) of a program, mapped over a mesh."""
+    """`length` steps (None: the step itself, without a loop) of a program, mapped over a mesh.
+
+    batched: see `platform.Form`, of the members that a device holds
+    """
 
     program: Program
     mesh: Mesh
     mode: str = "jit"
     members: int | None = None
     length: int | None = None
+    batched: bool = True
 
     @property
     def spec(self) -> PartitionSpec:
@@ -111,7 +115,12 @@ class Steps(NamedTuple):
 
             return step(state, None) if self.length is None else scan(step, state, self.length)
 
-        return one if self.members is None else jax.vmap(one, in_axes=(0, 0, None))
+        def in_turn(hparams, state, arrays):
+            return jax.lax.map(lambda member: one(member[0], member[1], arrays), (hparams, state))
+
+        if self.members is None:
+            return one
+        return jax.vmap(one, in_axes=(0, 0, None)) if self.batched else in_turn
 
     def compiled(self) -> "Compiled":
         """The same on global arrays; the state is donated."""
@@ -223,7 +232,7 @@ def engine(
     form = form or form_of(devices[0])
     in_turn = members is not None and not form.together
     mesh = mesh_of(devices, None if in_turn else members, mode)
-    steps = Steps(program, mesh, mode, members)
+    steps = Steps(program, mesh, mode, members, batched=form.batched)
     _check(program, mesh, members)
     sharding, table_sharding = (NamedSharding(mesh, spec) for spec in (steps.spec, PartitionSpec()))
     hparams = jax.device_put(jax.tree.map(jnp.asarray, hparams), sharding)

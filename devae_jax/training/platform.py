@@ -10,15 +10,20 @@ class Form(NamedTuple):
 
     scan: steps are a loop inside the program, else single calls
     together: the members of a population are one program, else they take turns
+    batched: in that program they compute at once, else one after another, each all its steps
     """
 
     scan: bool
     together: bool
+    batched: bool = True
 
 
 # XLA:CPU runs convolutions in a loop body many times slower than single calls, and the batched
-# convolutions of many members slower than one after another.
+# convolutions of many members slower than one after another. On a GPU these become grouped ones
+# with twice the bytes a member, and 16 times the memory (`launch/benchmark.py compiled`).
 CPU, ACCELERATOR = Form(scan=False, together=False), Form(scan=True, together=True)
+GPU = ACCELERATOR._replace(batched=False)
+FORMS = {"cpu": CPU, "gpu": GPU, "tpu": ACCELERATOR}
 
 
 # Products of float32 matrices, and convolutions. PyTorch's own default for convolutions on a GPU is
@@ -34,7 +39,7 @@ def precision_on(platform: str, precision: str = "auto") -> str:
 
 def form_of(device: jax.Device) -> Form:
     """What is fast on a device's platform."""
-    return CPU if device.platform == "cpu" else ACCELERATOR
+    return FORMS.get(device.platform, ACCELERATOR)
 
 
 def quickly(device: jax.Device) -> dict[str, Any] | None:

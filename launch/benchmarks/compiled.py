@@ -20,7 +20,7 @@ from devae_jax.launch.benchmarks.measure import Options, Row
 from devae_jax.names import unknown
 from devae_jax.program import plan as programs
 from devae_jax.training.engine import Steps, mesh_of
-from devae_jax.training.platform import precision_on
+from devae_jax.training.platform import form_of, precision_on
 from devae_jax.types import TrainState
 
 H100 = """
@@ -176,7 +176,8 @@ def compiled(
     plan = programs.plan(config, [{"seed": seed} for seed in range(members)])
     hparams = programs.stacked(plan) if members else plan.hparams
     count = members or None
-    steps = Steps(plan.program, mesh_of(target, count), "jit", count, length)
+    batched = form_of(target[0]).batched
+    steps = Steps(plan.program, mesh_of(target, count), "jit", count, length, batched)
     return Compiled(plan, steps, steps.abstract(hparams), steps.lower(hparams).compile())
 
 
@@ -188,7 +189,8 @@ def _row(options: Options, target: list, members: int, layers: int, settings: di
     seconds = time.process_time() - start
     text, memory = made.program.as_text(), made.program.memory_analysis()
     found = hlo.kernels(text)
-    each = -(-(members or 1) // made.steps.mesh.shape["member"])  # members of a device
+    # Members of a device that one step of the program is of.
+    each = -(-(members or 1) // made.steps.mesh.shape["member"]) if made.steps.batched else 1
     shards = made.steps.mesh.shape["data"]
     gigaflop = each / shards * runs.gigaflop(config, made.plan.dataset.image_shape)
     size = sum(one.size for one in found)
@@ -198,7 +200,6 @@ def _row(options: Options, target: list, members: int, layers: int, settings: di
     predicted = floor + len(found) * chip.start_s
     facts: dict[str, float | str] = {
         "kernels": len(found),
-        "GB": size * 1e-9,
         "GB a member": size * 1e-9 / each,
         "GFLOP": gigaflop,
         "temporary MB": memory.temp_size_in_bytes * 1e-6,

@@ -24,11 +24,16 @@ from devae_jax.launch.benchmarks.measure import (
 )
 from devae_jax.program import plan as programs
 from devae_jax.training.engine import engine
-from devae_jax.training.platform import ACCELERATOR
+from devae_jax.training.platform import ACCELERATOR, GPU
 
 STEPS = 300_000  # of a run in the paper
 RUNS = {1: 60, 3: 20}  # by K: 4 methods x 2 data sets x 10 seeds, one of the four with K = 3
 GB = 1e-9
+POPULATIONS = {  # how members compute in one program: convolutions and form
+    "in turn": ("native", GPU),
+    "grouped convolutions": ("native", ACCELERATOR),
+    "matrix products": ("fast", ACCELERATOR),
+}
 
 
 class Bench:
@@ -83,10 +88,10 @@ def run(options: Options) -> list[Row]:
         bench.section(f"one run, K = {layers}, {how}", lambda: _one(bench, layers, how))  # noqa: B023
     sizes = [(size, layers) for size in (16, 64, 4, 1) for layers in (1, 3)]
     for size, layers in [(2, 3)] if options.tiny else sizes:
-        for form in ("native", "fast") if size == 16 else ("native",):
+        for case in POPULATIONS if size == 16 else ("in turn",):
             bench.section(
-                f"{size} members, K = {layers}, {form}",
-                functools.partial(_population, bench, layers, size, form),
+                f"{size} members, K = {layers}, {case}",
+                functools.partial(_population, bench, layers, size, case),
             )
     for key, value in (("matmul_precision", "float32"), ("model.dtype", "bfloat16")):
         changed = functools.partial(_one, bench, 1, "sum", changes={key: value})
@@ -141,15 +146,16 @@ def _one(
     yield Row("gpu", case, ours, peer, peer_ms, facts.pop("floor_ms"), facts)
 
 
-def _population(bench: Bench, layers: int, members: int, form: str) -> Iterator[Row]:
+def _population(bench: Bench, layers: int, members: int, case: str) -> Iterator[Row]:
     """`members` runs in one program; the time is that of a member's step."""
-    config, plan = bench.plan(layers, {"model.convolution": form}, members)
+    convolution, form = POPULATIONS[case]
+    config, plan = bench.plan(layers, {"model.convolution": convolution}, members)
     bound = engine(
         plan.program,
         programs.stacked(plan),
         members=members,
         devices=jax.devices()[:1],
-        form=ACCELERATOR,
+        form=form,
     )
     steps = max(2 if bench.options.tiny else 8, bench.steps // members)
     times = bench.time({"ours": runs.stepper(bound, steps)})
@@ -157,7 +163,7 @@ def _population(bench: Bench, layers: int, members: int, form: str) -> Iterator[
     alone = bench.best.get(layers)
     facts = _facts(bench, config, plan, ours, layers)
     bench.best[layers] = min(ours, alone or ours)
-    case = f"{members} members, K = {layers}, {form}"
+    case = f"{members} members, K = {layers}, {case}"
     yield Row("gpu", case, ours, "best so far", alone, facts.pop("floor_ms"), facts)
 
 

@@ -44,19 +44,20 @@ class Instruction(NamedTuple):
 def kernels(text: str) -> list[Instruction]:
     """The kernels of one step of a scheduled program, in order.
 
-    Those of the body of its longest loop, if that holds most of them, else of its entry. Bytes
+    Those of the body of its longest loop, where that holds most of them, and so on inwards. Bytes
     are of all operands and results, but of an operand of which a kernel takes a slice or some
     rows, such as a table of data, what it takes.
     """
     computations = _computations(text)
     sources = _sources(text)
-    steps = _kernels(computations, computations["ENTRY"], sources)
-    loops = [
-        _kernels(computations, computations[line.called("body")], sources)
-        for line in computations["ENTRY"]
-        if line.kind == "while"
-    ]
-    return max(loops, key=len) if loops and 2 * max(map(len, loops)) > len(steps) else steps
+
+    def innermost(name: str) -> list[Instruction]:
+        found = _kernels(computations, computations[name], sources)
+        bodies = [line.called("body") for line in computations[name] if line.kind == "while"]
+        inner = max(map(innermost, bodies), key=len, default=[])
+        return inner if 2 * len(inner) > len(found) else found
+
+    return innermost("ENTRY")
 
 
 def nbytes(shape: str) -> int:
