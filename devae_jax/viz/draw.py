@@ -9,6 +9,7 @@ import numpy as np
 
 from devae_jax.types import Posterior
 from devae_jax.viz.curves import information_diffusion, training_curves
+from devae_jax.viz.explorer import SOURCES, explorer
 from devae_jax.viz.images import layer_names, reconstructions, samples
 from devae_jax.viz.report import Section, report
 from devae_jax.viz.rows import Row, series
@@ -142,14 +143,30 @@ def draw_all(
     """Write all `figures` and `report.html` into a folder; returns file name -> path.
 
     Args are those of `figures`, and the page's title, subtitle and nested config. Of data
-    without factors the page says what is left out.
+    without factors the page says what is left out. The page moves by sliders, GIFs are files.
     """
     scores = list(scores)
     drawn = figures(scores=scores, layer_labels=layer_labels, factors=factors, **given)
+    images = given["images"][:SOURCES]
+    sliders = explorer(
+        in_batches(given["decode"]),
+        np.asarray(given["encode"](given["images"][:NUM_RECONSTRUCTED]).mean)[:, :SOURCES],
+        images,
+        given["kl"],
+        mi=given.get("mi"),
+        factors=factors,
+        layer_labels=layer_labels,
+    )
     paths = {name: save(Path(folder, name), picture) for name, picture in drawn.items()}
     sections = [
         Section(
-            heading, text, [("", path) for name, path in paths.items() if name.startswith(stem)]
+            heading,
+            text,
+            [
+                (f"{heading}: {text or title}", path)
+                for name, path in paths.items()
+                if name.startswith(stem) and path.suffix == ".png"
+            ],
         )
         for heading, text, stem in _PAGE
         if any(name.startswith(stem) for name in paths)
@@ -162,5 +179,6 @@ def draw_all(
         scores=scores,
         config=config,
         layer_labels=layer_labels,
+        sliders=sliders,
     )
     return paths | {"report.html": save(Path(folder, "report.html"), page)}
