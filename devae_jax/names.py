@@ -1,4 +1,4 @@
-"""Names that do not exist: one error for all of them, with the nearest name that does."""
+"""Names that do not exist: one error for all, with the nearest that does; names as text."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -27,3 +27,8 @@ def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
     if name not in table:
         raise unknown(what, name, table)
     return table[name]
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Text from a file, fit for a terminal or a table: "?" for control characters not in `keep`."""
+    return "".join(c if c.isprintable() or c in keep else "?" for c in text)

@@ -10,11 +10,12 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from devae_jax.files import StorageError
-from devae_jax.names import unknown
+from devae_jax.names import printable, unknown
 
 EXIT_BAD_INPUT = 2  # config, data or folder
 EXIT_NON_FINITE = 3  # the loss became NaN or infinite
 EXIT_STORAGE = 4  # the disk is full, gone or read-only; what was saved before is whole
+EXIT_PIPE = 141  # nobody reads the output any more, as shells say it
 EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
 
 NO_CONFIGS = ("__init__", "base", "variants")  # files in the configs' folder that are no config
@@ -37,14 +38,24 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
                 raise ValueError(f"got {got}, expected one of {', '.join(commands)}; see --help")
             if arguments and not commands:
                 raise ValueError(f"got argument {argv[1]!r}, expected only --flags; see --help")
-            return main(*arguments) or 0
+            code = main(*arguments) or 0
+            sys.stdout.flush()
+            return code
+        except BrokenPipeError:  # who reads, `head` or `less`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_PIPE
         except (ValueError, StorageError) as error:
             if os.environ.get("DEVAE_TRACEBACK"):
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            tell(error)
             return EXIT_STORAGE if isinstance(error, StorageError) else EXIT_BAD_INPUT
 
     app.run(guarded, flags_parser=_parse)
+
+
+def tell(error: object) -> None:
+    """An error on the terminal, which nothing that stands in a file can steer."""
+    print(f"error: {printable(str(error), keep=chr(10))}", file=sys.stderr)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -58,7 +69,7 @@ def _parse(argv: list[str]) -> list[str]:
         if isinstance(error, AttributeError | KeyError):  # ml_collections', quoted twice
             text = re.sub(r"[\\\"']", "", str(error).replace("\\n", "; "))
             text = f"got an unknown key of --config, {text}"
-        print(f"error: {text}", file=sys.stderr)
+        tell(text)
         sys.exit(EXIT_BAD_INPUT)
 
 

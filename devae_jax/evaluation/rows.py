@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from devae_jax.metrics.registry import Metric
+from devae_jax.names import printable
 
 Row = dict[str, Any]
 COMMON = ("protocol", "num_samples", "bins", "model")  # of a result, in all of its rows
@@ -124,7 +125,8 @@ def table(rows: Sequence[Row]) -> str:
             bounds = [_number(first.get(bound)) for bound in ("floor", "ceiling")]
             lower = "less is better" if first.get("better") == "lower" else ""
             note = first.get("note") or ", ".join(filter(None, [first.get("unit"), lower]))
-            lines.append([metric, first["protocol"], *cells, *bounds, _bar(first), note])
+            words = (printable(str(word)) for word in (metric, first["protocol"]))
+            lines.append([*words, *cells, *bounds, _bar(first), printable(note)])
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         text = [
             "  ".join(

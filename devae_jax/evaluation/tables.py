@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from devae_jax.names import unknown
+from devae_jax.names import printable, unknown
 
 Row = Mapping[str, Any]
 
@@ -89,7 +89,8 @@ def markdown(table: Mapping[str, Mapping[str, np.ndarray]]) -> str:
     ]
     for method, scores in table.items():
         runs = max(len(values) for values in scores.values())
-        lines.append(f"| {method} | {runs} | " + " | ".join(map(_cell, scores.values())) + " |")
+        name = printable(method).replace("|", "\\|")
+        lines.append(f"| {name} | {runs} | " + " | ".join(map(_cell, scores.values())) + " |")
     return "\n".join(lines)
 
 

@@ -11,6 +11,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.path import Path
+from matplotlib.transforms import Affine2D
 
 from devae_jax.viz.images import layer_names
 from devae_jax.viz.rows import Row, number_of
@@ -30,6 +32,10 @@ from devae_jax.viz.traversals import by_kl
 
 _SHADES = ["#ffffff", "#a8cbe6", PALETTE[0], "#003a5c"]
 BLUES = LinearSegmentedColormap.from_list("blues", _SHADES).with_extremes(bad=TRACK)
+_DOT = Path.unit_circle().transformed(Affine2D().scale(0.08))
+DOTS = Path.make_compound_path(  # a dotted line, upright
+    *(_DOT.transformed(Affine2D().translate(0, height)) for height in (-0.4, 0, 0.4))
+)
 
 
 @matplotlib.rc_context(RC)
@@ -148,7 +154,7 @@ def score_bars(
             "markeredgewidth": 1.5,
             "markersize": 8,
         }
-        legend.append(Line2D([], [], marker="$\\vdots$", label="floor: noise code", **mark))
+        legend.append(Line2D([], [], marker=DOTS, label="floor: noise code", **mark))
         legend.append(Line2D([], [], marker="|", label="ceiling: perfect code", **mark))
     figure.legend(
         handles=legend,

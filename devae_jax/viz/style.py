@@ -20,6 +20,7 @@ RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "text.color": INK,
+    "text.parse_math": False,  # a name with dollars is a name
     "axes.labelcolor": MUTED,
     "axes.labelsize": 8.5,
     "axes.titlesize": 9.5,

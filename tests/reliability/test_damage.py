@@ -155,3 +155,20 @@ def test_every_member_has_digests(tmp_path):
     read = Checkpoints(tmp_path / "checkpoints", alone=True)
     assert read.restore(lambda _: shapes).step == 50
     assert list(read.good_steps()) == [50]
+
+
+@pytest.mark.parametrize("name", ["..", "../../../secret", "/etc/passwd", "a/../../b", "\x00", ""])
+def test_trees_that_point_elsewhere(copied, tmp_path, name):
+    """Names in orbax' own description of the state: nothing is written, nothing else restored."""
+    np.savez(tmp_path / "secret", x=np.ones(3))
+    file = copied / "100" / "state" / "_METADATA"
+    text = file.read_text()
+    assert "kernel" in text
+    file.write_text(text.replace("kernel", json.dumps(name)[1:-1]))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    checkpoints = Checkpoints(copied, alone=True)
+    for step in (checkpoints.restore(abstract).step, next(checkpoints.good_steps())):
+        assert step in STEPS
+    saved = checkpoints.restore(abstract)
+    assert_is(saved.state, saved.step)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
