@@ -146,12 +146,13 @@ def draw_all(
     without factors the page says what is left out. The page moves by sliders, GIFs are files.
     """
     scores = list(scores)
+    codes = given["encode"](given["images"][:NUM_RECONSTRUCTED])  # once, for figures and sliders
+    given = given | {"encode": lambda _: codes}
     drawn = figures(scores=scores, layer_labels=layer_labels, factors=factors, **given)
-    images = given["images"][:SOURCES]
     sliders = explorer(
         in_batches(given["decode"]),
-        np.asarray(given["encode"](given["images"][:NUM_RECONSTRUCTED]).mean)[:, :SOURCES],
-        images,
+        np.asarray(codes.mean)[:, :SOURCES],
+        given["images"][:SOURCES],
         given["kl"],
         mi=given.get("mi"),
         factors=factors,
