@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,12 +178,14 @@ class Folder:
         *,
         overwrite: bool = False,
         resume_results: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         """Makes the folder ready to train in, or to go on training in; call it while `writing`.
 
         Args:
           overwrite: delete the run that is there.
           resume_results: accept a finished run that lacks its results.
+          check: called before anything is deleted or written, if there is something to train.
 
         Raises:
           ValueError: it belongs to something else, holds a run of another config, or a finished
@@ -198,12 +200,13 @@ class Folder:
             )
         present = [path / name for name in CONTENTS if name in found]
         self._check_kinds(present, links=overwrite)
+        resumed = bool(found) and not overwrite
+        if not (resumed and self._check_resumable(config, members, resume_results)):
+            check()
         if overwrite:
             with storing(path):
                 for item in present:
                     shutil.rmtree(item) if item.is_dir() else item.unlink()
-        elif found:
-            self._check_resumable(config, members, resume_results)
         self._clean()
         write_json(path / "config.json", {"format": FORMAT, **config.to_dict()}, indent=2)
 
@@ -246,7 +249,8 @@ class Folder:
 
     def _check_resumable(
         self, config: ConfigDict, members: Sequence[Mapping[str, Any]], resume_results: bool
-    ) -> None:
+    ) -> bool:
+        """Whether the run that is here is finished, and lacks its results."""
         changed = keys.differences(self.config(), config)
         if changed:
             raise ValueError(
@@ -262,6 +266,7 @@ class Folder:
                 "one to go on; raise --config.steps to train longer, or start again with "
                 "--overwrite"
             )
+        return step is not None
 
     def finished(self, config: ConfigDict, members: Sequence[Mapping[str, Any]] = ()) -> bool:
         """Whether there is a checkpoint of this run's last step, and it is whole.

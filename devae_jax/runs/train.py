@@ -69,9 +69,25 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
     scoring = _scoring(plan, functions)
     first = jax.process_index() == 0
     numbers = [member.numbers for member in plan.members]
+
+    def affordable() -> None:
+        """Compiles the steps and says what they need, before anything is written."""
+        needed = bound.memory(0, plan.schedule.window(0))
+        needed.check()
+        if plan.progress and first:
+            print(f"each device holds {needed}", file=sys.stderr, flush=True)
+
     with folder.writing() if first else contextlib.nullcontext():
         if first:
-            folder.prepare(plan.config, numbers, overwrite=overwrite, resume_results=resume_results)
+            folder.prepare(
+                plan.config,
+                numbers,
+                overwrite=overwrite,
+                resume_results=resume_results,
+                check=affordable,
+            )
+        else:
+            affordable()
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("the folder is ready")
         if plan.progress and first:

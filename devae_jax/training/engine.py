@@ -20,6 +20,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from devae_jax.names import lookup
 from devae_jax.training.chunks import DATA, by_device, placed, read_ahead
+from devae_jax.training.memory import Memory, limit_of, on_a_device
 from devae_jax.training.platform import Form, form_of, quickly
 from devae_jax.training.step import Hparams, Layout, Program, init, train_step
 from devae_jax.training.trees import part, scan
@@ -39,6 +40,7 @@ class Engine(NamedTuple):
     advance(state, step, count) -> (state after `count` steps, host metrics [count, ...]);
         `step` is the host's copy of state.step; the state passed in is donated
     abstract: the state's shapes and shardings, to restore a checkpoint into
+    memory(step, count) -> what `advance` needs of each device; compiles it
     member(state, index) -> the state of one run, on this process's first device; `index` is
         None for a run alone. All processes call it together.
     members: M, None for a run alone
@@ -48,6 +50,7 @@ class Engine(NamedTuple):
     advance: Callable[[TrainState, int, int], tuple[TrainState, Metrics]]
     abstract: TrainState
     member: Callable[[TrainState, int | None], TrainState]
+    memory: Callable[[int, int], Memory]
     members: int | None = None
 
 
@@ -73,10 +76,7 @@ def mesh_of(devices: Sequence[jax.Device], members: int | None = None, mode: str
 
 
 class Steps(NamedTuple):
-    """`length` steps (None: the step itself, without a loop) of a program, mapped over a mesh.
-
-    batched: see `platform.Form`, of the members that a device holds
-    """
+    """`length` steps (None: one, without a loop) of a program on a mesh; `batched` as in `Form`."""
 
     program: Program
     mesh: Mesh
@@ -238,6 +238,7 @@ def engine(
     hparams = jax.device_put(jax.tree.map(jnp.asarray, hparams), sharding)
     tables = None if steps.streaming else jax.device_put(program.source.arrays, table_sharding)
     one = steps._replace(members=None) if in_turn else steps
+    shapes = steps.abstract(hparams)
     compiled = functools.cache(lambda count: one._replace(length=count).compiled())
 
     host_batches = program.source.host_batches
@@ -278,12 +279,19 @@ def engine(
             metrics = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), metrics)
         return state, metrics
 
+    def memory(step, count):
+        arrays, numbers = arrays_of(step, count), pick(hparams, 0) if in_turn else hparams
+        lower = compiled(count if form.scan else None).lower
+        program: Any = lower(numbers, one.abstract(numbers), arrays).compile()
+        temporary = program.memory_analysis().temp_size_in_bytes
+        return Memory(on_a_device(arrays), on_a_device(shapes), temporary, limit_of(devices[0]))
+
     def member(state, index):
         whole = state if index is None else pick(state, index)
         return jax.tree.map(lambda leaf: leaf.addressable_data(0), whole)
 
     start = jax.jit(steps.start(), out_shardings=sharding, compiler_options=quickly(devices[0]))
-    return Engine(lambda: start(hparams), advance, steps.abstract(hparams), member, members)
+    return Engine(lambda: start(hparams), advance, shapes, member, memory, members)
 
 
 def _check(program: Program, mesh: Mesh, members: int | None) -> None:

@@ -1,0 +1,53 @@
+"""What a run needs is known before its first step, and refused where it does not fit."""
+
+import jax
+import pytest
+
+from devae_jax.program import plan as programs
+from devae_jax.runs.train import train
+from devae_jax.training import engine as engines
+from devae_jax.training import memory
+from devae_jax.training.engine import MODES, engine
+from tests.laws.registry import config_of
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+def nbytes(tree):
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("mode, members", [(MODES[0], None), (MODES[0], 2), (MODES[1], None)])
+def test_what_advance_needs_is_known_and_compiled_once(mode, members):
+    plan = programs.plan(config_of("vae"), [{"seed": i} for i in range(members or 0)])
+    hparams = programs.stacked(plan) if members else plan.hparams
+    bound = engine(plan.program, hparams, members=members, mode=mode, devices=jax.devices()[:2])
+    state = bound.init()
+    needed = bound.memory(0, 2)
+    assert needed.tables == nbytes(plan.program.source.arrays)
+    assert needed.state == nbytes(state)
+    assert needed.temporary > 0
+    if members is None:
+        times = []
+        jax.monitoring.register_event_duration_secs_listener(
+            lambda name, *_, **__: times.append(name) if name == COMPILED else None
+        )
+        bound.advance(state, 0, 2)
+        assert not times
+
+
+def test_a_run_that_does_not_fit_is_refused_with_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "limit_of", lambda device: 10_000)
+    with pytest.raises(ValueError, match=r"of state and .* MB of 0 MB on each device, .* fits"):
+        train(config_of("vae"), tmp_path / "run")
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name != ".lock"]
+
+
+def test_numbers_are_said():
+    needed = memory.Memory(377_500_000, 9_200_000, 145_100_000, 85_000_000_000)
+    assert str(needed) == (
+        "378 MB of tables, 9 MB of state and 145 MB of temporaries, 532 MB of 85,000 MB"
+    )
+    needed.check()
+    with pytest.raises(ValueError, match="532 MB of 500 MB on each device"):
+        needed._replace(limit=500_000_000).check()
