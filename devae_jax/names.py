@@ -1,6 +1,7 @@
 """Names that do not exist: one error for all, with the nearest that does; names as text."""
 
 import difflib
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,9 +22,15 @@ def unknown(what: str, name: object, known: Iterable[str]) -> ValueError:
 def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
     """table[name].
 
+    An entry whose key ends in a colon is one for a family of names: "tfds:mnist" gives that of
+    "tfds:" with "mnist" as first argument.
+
     Raises:
       ValueError: there is no such entry; names the nearest.
     """
+    family, colon, rest = name.partition(":") if isinstance(name, str) else (name, "", "")
+    if colon and rest and f"{family}:" in table:
+        return functools.partial(table[f"{family}:"], rest)
     if name not in table:
         raise unknown(what, name, table)
     return table[name]

@@ -22,6 +22,7 @@ from devae_jax.data import (
     shapes3d_like,
     stream,
     temporal,
+    tfds,
     toy,
     variants,
     xy_squares,
@@ -59,7 +60,7 @@ _VARIANTS: dict[str, Callable[..., Dataset]] = {
     "color": variants.colour,
     "noisy": variants.noisy,
 }
-DATASETS: dict[str, Loader] = {
+DATASETS: dict[str, Callable[..., Dataset]] = {
     **_DSPRITES,
     **{
         f"{name}_{suffix}": _then(variant, loader)
@@ -82,7 +83,8 @@ DATASETS: dict[str, Loader] = {
     "arrays": arrays.load,
     "mapped": arrays.mapped,
     "folder": pictures.folder,
-    "records": pictures.records,
+    "records": tfds.records,
+    "tfds:": tfds.prepared,  # and a name
 }
 SOURCES: dict[str, Callable[..., Source]] = {
     "ondevice": ondevice.source,

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from devae_jax.data.images import THREADS
-from devae_jax.data.labels import read_csv, table_of, with_factors
+from devae_jax.data.labels import read_csv, with_factors
 from devae_jax.data.request import Request, refuse
 from devae_jax.names import lookup
-from devae_jax.types import Dataset, FactorTable
+from devae_jax.types import Dataset
 
 FACTORS = "factors.csv"  # beside the images of a folder
 ON_ERROR = ("stop", "skip")
@@ -32,8 +32,8 @@ def folder(request: Request) -> Dataset:
     """
     refuse(request, "folder", "factors")
     lookup(dict.fromkeys(ON_ERROR), request.on_error, "data.on_error")
-    root = _path(request, "folder", "a folder of images")
-    shape = _shape(request, "folder", channels=3)
+    root = path_of(request, "folder", "a folder of images")
+    shape = shape_of(request, "folder", channels=3)
     files = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
     if not files:
         raise ValueError(
@@ -131,94 +131,7 @@ def background(path: str | os.PathLike) -> np.ndarray:
     return np.asarray(picture, np.float32) / 255
 
 
-def records(request: Request, split: str = "train") -> Dataset:
-    """The images of a tfds data set, prepared with file_format="array_record" in `path`.
-
-    path: the folder of one version, such as ~/tensorflow_datasets/celeb_a/2.1.0
-    Its classes, truth values and numbers, at any depth, are the factors; of label_x and value_x,
-    as the stock builders have them, the label alone.
-    Raises ValueError if it is not there, is in another format, or has no images.
-    """
-    import tensorflow_datasets as tfds
-    from PIL import Image
-
-    refuse(request, "records", "factors")
-    path = _path(request, "records", "the folder of a prepared tfds data set, name/version")
-    try:
-        builder = tfds.builder_from_directory(path)
-        if builder.info.file_format.value != "array_record":
-            raise ValueError(
-                f"it is in the format {builder.info.file_format.value}; convert it with `tfds "
-                f"convert_format --dataset_version_dir={path} --out_file_format=array_record`"
-            )
-        examples = builder.as_data_source(split)
-    except (NotImplementedError, AssertionError, OSError, ValueError) as error:
-        raise ValueError(
-            f"got no readable tfds data set in {path} ({error}), expected one prepared with "
-            "file_format='array_record'; fix data.path"
-        ) from error
-    if "image" not in builder.info.features:
-        raise ValueError(
-            f"got {path} with {', '.join(builder.info.features)}, expected a feature 'image'; "
-            "take another data set"
-        )
-    shape = _shape(request, "records", builder.info.features["image"].shape[-1])
-
-    def read(number: int) -> np.ndarray:
-        return square(Image.fromarray(examples[number]["image"].squeeze()), shape)
-
-    identity = {
-        "name": builder.info.full_name,
-        "images": len(examples),
-        "image_shape": list(shape),
-        "split": split,
-    }
-    dataset = Dataset(
-        name=builder.info.name,
-        image_shape=shape,
-        size=len(examples),
-        identity=identity,
-        read=read,
-    )
-    table = _features(builder, split, request.continuous)
-    return dataset if table is None else with_factors(dataset, table)
-
-
-def _features(builder: Any, split: str, continuous: Sequence[str]) -> FactorTable | None:
-    """The classes, truth values and numbers of all examples; None where there are none."""
-    import tensorflow_datasets as tfds
-
-    def scalars(features: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-        if isinstance(features, tfds.features.FeaturesDict):
-            return [p for key in features for p in scalars(features[key], (*path, key))]
-        numeric = features.shape == () and np.dtype(features.np_dtype).kind in "iufb"
-        return [path] if numeric else []
-
-    paths = scalars(builder.info.features)
-    names = {"/".join(path).removeprefix("label_"): path for path in sorted(paths)}
-    for name in list(names):
-        if name.removeprefix("value_") != name and ("label_" + name[6:],) in paths:
-            del names[name]
-    if not names:
-        return None
-    skip = {"image": tfds.decode.SkipDecoding()}
-    rows = []
-    for example in builder.as_data_source(split, decoders=skip):
-        row = []
-        for path in names.values():
-            leaf = example
-            for key in path:
-                leaf = leaf[key]
-            row.append(float(leaf))
-        rows.append(row)
-    varies = np.ptp(np.array(rows), axis=0) > 0
-    if not varies.any():
-        return None
-    varying = [name for name, v in zip(names, varies, strict=True) if v]
-    return table_of(np.array(rows)[:, varies], varying, builder.info.full_name, continuous)
-
-
-def _path(request: Request, name: str, expected: str) -> Path:
+def path_of(request: Request, name: str, expected: str) -> Path:
     if not request.path:
         raise ValueError(f"got no data.path for {name!r}, expected {expected}; set data.path")
     path = Path(request.path).expanduser()
@@ -227,7 +140,7 @@ def _path(request: Request, name: str, expected: str) -> Path:
     return path
 
 
-def _shape(request: Request, name: str, channels: int) -> tuple[int, int, int]:
+def shape_of(request: Request, name: str, channels: int) -> tuple[int, int, int]:
     size = request.image_size
     if size is None or size < 1:
         raise ValueError(

@@ -15,7 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from devae_jax.names import nearest, unknown
+from devae_jax.names import lookup, nearest
+
+FAMILIES = ("tfds:",)  # beginnings of names that stand in a registry, see `names.lookup`
 
 
 def resolve(name: Any, table: Mapping[str, Callable], where: str) -> Callable:
@@ -24,10 +26,8 @@ def resolve(name: Any, table: Mapping[str, Callable], where: str) -> Callable:
     Raises:
       ValueError: unknown, or the user's module does not import or has no such factory.
     """
-    if isinstance(name, str) and name in table:
-        return table[name]
     if not is_reference(name):
-        raise unknown(where, name, table)
+        return lookup(table, name, where)
     factory = load(name, where)
     if not callable(factory):
         raise ValueError(f"got {where}={name!r}, expected a function; fix the name")
@@ -58,7 +58,7 @@ def load(name: str, where: str) -> Any:
 
 def is_reference(name: Any) -> bool:
     """Whether a name points to the user's own code."""
-    return isinstance(name, str) and ":" in name
+    return isinstance(name, str) and ":" in name and not name.startswith(FAMILIES)
 
 
 def code_in(flat: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,10 @@ from PIL import Image
 from sklearn import datasets as sklearn_data
 
 from devae_jax import data
+from devae_jax.configs import base
 from devae_jax.data import builder, labels
+from devae_jax.program import keys, references
+from devae_jax.program import plan as programs
 
 GRID = np.indices((2, 3)).reshape(2, -1).T
 
@@ -242,6 +245,24 @@ def test_features_of_tfds_are_factors(tmp_path, cache_dir):
     direct = data.load("dsprites_regen", data.Request(factors=kept))
     shown, expected = (data.images_of(each, np.arange(4)) for each in (dataset, direct))
     np.testing.assert_array_equal(shown * 255, expected)  # 0 and 1 are kept as they are
+    request = data.Request(path=tmp_path, image_size=64)
+    for name in ("tfds:dsprites_regen", "tfds:dsprites_regen:1.0.0"):
+        assert data.load(name, request).identity == dataset.identity
+    with pytest.raises(ValueError, match=r"no prepared tfds data set 'mnist' .*tfds build mnist"):
+        data.load("tfds:mnist", request)
+    config = base.get_config()
+    config.data.update({"name": "tfds:dsprites_regen", "path": str(tmp_path)})
+    config.data.source.kind, config.batch_size = "stream", 2
+    assert programs.plan(config).dataset.identity == dataset.identity
+    assert not references.code_in(keys.flatten(config))  # nothing of the user's to trust
+    info = made.data_path / "dataset_info.json"
+    text = info.read_text().replace("array_record", "tfrecord")
+    info.write_text(text)
+    with pytest.raises(ValueError, match=r"format tfrecord; convert it with `tfds convert_format"):
+        data.load("tfds:dsprites_regen", request)
+    config.model.name = "tfds:vae"
+    with pytest.raises(ValueError, match=r"model\.name='tfds:vae', expected one of"):
+        programs.plan(config)
 
 
 def test_a_table_that_does_not_fit_its_data_set():
