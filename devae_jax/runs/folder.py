@@ -83,8 +83,11 @@ class Folder:
 
     def metrics(self, member: int | None = None) -> list[dict[str, Any]]:
         """The rows of metrics of the run, or of one member of a population."""
-        rows = read_rows(self.path / "metrics.jsonl")
-        return [row for row in rows if row.get("member") == member]
+        return [row for row in self.all_metrics() if row.get("member") == member]
+
+    def all_metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics of the run, or of all members of a population."""
+        return read_rows(self.path / "metrics.jsonl")
 
     def scores(self) -> list[dict[str, Any]]:
         """The rows of scores.json, none if there is no file.

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def score(run: Run, **options: Any) -> list[Row]:
     Args:
       options: of `evaluation.evaluate`, which says what a row holds.
 
-    Returns the rows, with run, member, step, method, seed, precision, settings and data of the run.
+    Returns the rows, with run, member, step, method, seed, precision, settings and data
+    of the run, and the version of the library.
     """
     rows = _scored(run, **options)
     if run.folder is not None:
@@ -75,8 +77,7 @@ def draw(run: Run, rows: Sequence[Row] | None = None) -> dict[str, Path]:
     num_layers, dim = code_shape(run.coder, run.dataset)
     known = _laid_over(_of_run(run, run.folder), rows or ())
     shown = _figure_scores(known)
-    labels = labels_of(run.dataset)
-    names = () if labels is None else np.array(labels.names)[~labels.continuous].tolist()
+    names = _factors(run)
     wanted = ["kl_per_latent"] + ["mi"] * bool(names)
     if any(len(shown.get(name, ())) != num_layers for name in wanted):
         fresh = _scored(run, seeds=(0,), calibrate=False, progress=False)
@@ -112,8 +113,17 @@ def _scored(run: Run, **options: Any) -> list[Row]:
         "matmul_precision": run.precision,
         "settings": settings(run.config),
         "data": dict(run.dataset.identity),
+        "library": version("devae_jax"),
     }
-    return [about | row for row in evaluate(run.coder, run.dataset, **options)]
+    names = {"factors": _factors(run)}  # of the columns of mutual information
+    rows = evaluate(run.coder, run.dataset, **options)
+    return [about | row | (names if "mi" in row else {}) for row in rows]
+
+
+def _factors(run: Run) -> list[str]:
+    """The names of the discrete factors, none where there are no factors."""
+    labels = labels_of(run.dataset)
+    return [] if labels is None else np.array(labels.names)[~labels.continuous].tolist()
 
 
 def _method(run: Run) -> str:

@@ -62,7 +62,8 @@ pre { background: var(--raised); padding: 12px 14px; border-radius: 6px; font-si
   filter: brightness(.92); } }
 @media (max-width: 640px) { main { padding: 28px 16px 64px; } h1 { font-size: 25px; }
   h2 { margin-top: 40px; } figure img { max-width: max(100%, 560px); }
-  table.config th { white-space: normal; overflow-wrap: anywhere; padding-right: 14px; } }
+  table.config th { white-space: normal; overflow-wrap: anywhere; padding-right: 14px;
+  min-width: 13ch; } }
 @media print { main { padding: 0; max-width: none; } nav, .controls, .help { display: none; }
   figure, .card, tr { break-inside: avoid; } h2 { break-after: avoid; } .scroll, figure {
   overflow: visible; } figure img { max-width: 100%; } body { font-size: 11pt; } }

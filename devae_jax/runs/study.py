@@ -1,0 +1,185 @@
+"""Runs in folders as a study's page: what is there is shown, what is not is named."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from devae_jax.files import parsed, readable
+from devae_jax.runs.folder import SCORE_KEYS, Folder
+from devae_jax.runs.results import settings
+from devae_jax.viz.members import Member
+from devae_jax.viz.report import flatten
+from devae_jax.viz.save import save
+from devae_jax.viz.study import study
+
+Row = dict[str, Any]
+NEEDED = SCORE_KEYS | {"method", "seed", "settings", "data"}  # of a row, to tell whose it is
+KINDS: dict[str, Any] = {
+    "metric": str,
+    "method": str,
+    "value": int | float | None,
+    "settings": dict,
+    "data": dict,
+}
+
+
+def write(
+    path: str | os.PathLike,
+    folders: Iterable[str | os.PathLike],
+    *,
+    command: str,
+    layer: int = 0,
+    exact: bool = False,
+) -> list[str]:
+    """Writes the page of the runs in `folders`, in one step.
+
+    Args:
+      path: of the HTML file; links to the runs' pages are relative to it.
+      command: the one that makes this page, printed on it.
+      layer, exact: which scores, as in `evaluation.tables.by_method`.
+
+    Returns what could not be read, in words; the page is written all the same, and says it too.
+    """
+    page = Path(path).absolute()
+    members, missing = read(folders, page.parent, layer=layer, exact=exact)
+    title = f"Study: {page.stem}" if page.stem != "index" else f"Study: {page.parent.name}"
+    save(page, study(members, title=title, command=command, missing=missing, layer=layer))
+    return missing
+
+
+def read(
+    folders: Iterable[str | os.PathLike], beside: Path, *, layer: int = 0, exact: bool = False
+) -> tuple[list[Member], list[str]]:
+    """The members of all runs in folders, and what could not be read.
+
+    Args:
+      beside: the folder that links start from.
+    """
+    members: list[Member] = []
+    missing: list[str] = []
+    for path in folders:
+        folder = Folder(path)
+        try:
+            members += _members(folder, beside, layer, exact, missing)
+        except OSError as error:
+            missing.append(f"{folder.name}: {error.strerror or error} while it was read.")
+        except ValueError as error:
+            missing.append(f"{folder.name}: {error}")
+        if not folder.path.is_dir():
+            missing.append(f"{folder.name}: its folder is gone.")
+    return labelled(members), missing
+
+
+def _members(
+    folder: Folder, beside: Path, layer: int, exact: bool, missing: list[str]
+) -> list[Member]:
+    """The members of one folder; damage to single rows is named in `missing` and skipped."""
+    config = folder.config()
+    rows = lenient_scores(folder, missing)
+    history = _history(folder, missing)
+    numbers = {row.get("member") for row in (*rows, *history)}
+    present: list[int | None] = [*sorted(n for n in numbers if isinstance(n, int))] or [None]
+    found = []
+    for member in present:
+        mine = [row for row in rows if row["member"] == member]
+        curve = [row for row in history if row.get("member") == member]
+        step = max((row["step"] for row in (*mine, *curve)), default=0)
+        kept = [
+            row
+            for row in mine
+            if (row["step"], row["layer"], row["representation"]) == (step, layer, "mean")
+            and (row["protocol"] == "exact") == exact
+            and "images" not in row
+        ]
+        told = kept[0] if kept else {}
+        page = folder.figures(member) / "report.html"
+        lacks = [f"at step {step:,} of {config.steps:,}"] * (step < config.steps)
+        lacks += ["not scored"] * (not kept) + ["no page"] * (not page.exists())
+        own = told.get("settings")
+        whole = own if isinstance(own, Mapping) else settings(config)
+        # The data set is told apart by what was read where that is known.
+        data = told.get("data")
+        found.append(
+            Member(
+                run=folder.name,
+                member=member,
+                link=os.path.relpath(page, beside) if page.exists() else None,
+                label=str(told.get("method") or config.method or config.objective.name),
+                seed=told.get("seed", config.seed if member is None else None),
+                step=step,
+                settings=flatten(whole),
+                data=str(data.get("name")) if isinstance(data, Mapping) else config.data.name,
+                version=str(told.get("library") or "not recorded"),
+                scores=kept,
+                history=curve,
+                lacks=lacks,
+            )
+        )
+    return found
+
+
+def lenient_scores(folder: Folder, missing: list[str]) -> list[Row]:
+    """The rows of scores.json that are whole; the others are named in `missing`."""
+    path = folder.path / "scores.json"
+    if not path.exists():
+        return []
+    try:
+        rows = parsed(path.read_text(errors="replace"))
+        if not isinstance(rows, list):
+            raise ValueError("something else than a list of scores")
+    except ValueError as error:
+        missing.append(f"{folder.name}: scores.json is damaged ({error}), skipped.")
+        return []
+    whole: list[Row] = []
+    skipped: dict[str, list[int]] = {}  # why: which
+    for i, row in enumerate(rows):
+        try:
+            whole.append(readable(_checked(row), "a row"))
+        except ValueError as error:
+            skipped.setdefault(str(error), []).append(i + 1)
+    for why, which in skipped.items():
+        text = f"row {which[0]}" if len(which) == 1 else f"{len(which)} rows from {which[0]} on"
+        missing.append(f"{folder.name}: {text} of scores.json skipped, {why}.")
+    return whole
+
+
+def _checked(row: Any) -> Row:
+    """A row of scores. Raises ValueError for anything else."""
+    if not isinstance(row, dict):
+        raise ValueError("it is no row")
+    if lacking := sorted(NEEDED - row.keys()):
+        raise ValueError(f"it lacks {', '.join(lacking)}")
+    for name, kinds in KINDS.items():
+        if not isinstance(row[name], kinds):
+            raise ValueError(f"its {name} is {str(row[name])[:40]!r}")
+    for name in ("step", "layer", "member"):
+        if type(row[name]) is not int and not (name == "member" and row[name] is None):
+            raise ValueError(f"its {name} is {row[name]!r}")
+    return row
+
+
+def _history(folder: Folder, missing: list[str]) -> list[Row]:
+    """All rows of metrics, up to the first that is damaged, which is named."""
+    path = folder.path / "metrics.jsonl"
+    rows = folder.all_metrics()
+    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+    if len(rows) < len(lines):
+        text = f"row {len(rows) + 1} of metrics.jsonl is damaged, it and later ones are skipped"
+        missing.append(f"{folder.name}: {text}.")
+    return rows
+
+
+def labelled(members: Sequence[Member]) -> list[Member]:
+    """Members whose label is their method, and where runs of it differ, how they do."""
+    found = []
+    for member in members:
+        same = [m for m in members if m.label == member.label]
+        keys = dict.fromkeys(key for m in same for key in m.settings)
+        differing = [
+            f"{key.split('.')[-1]}={member.settings.get(key)}"
+            for key in keys
+            if any(m.settings.get(key) != member.settings.get(key) for m in same)
+        ]
+        found.append(member._replace(label=", ".join([member.label, *differing])))
+    return found

@@ -1,0 +1,207 @@
+"""The tables of a study's page, and the members that they are of."""
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+
+from devae_jax.viz.rows import Row, number_of
+from devae_jax.viz.style import number, pretty
+
+FIRST = ("mig", "reconstruction_sampled", "kl")  # of the scores; the others follow
+VALUES = 8  # of a key, that the table of differences shows
+
+CSS = """
+th button { all: unset; cursor: pointer; font-weight: 600; }
+th button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+th button::after { content: ' \\2195'; color: var(--muted); font-weight: 400; }
+th[aria-sort=ascending] button::after { content: ' \\2191'; color: var(--accent); }
+th[aria-sort=descending] button::after { content: ' \\2193'; color: var(--accent); }
+.controls { display: flex; flex-wrap: wrap; gap: 10px 16px; align-items: center;
+  margin: 8px 0; font-size: 14px; color: var(--muted); }
+.controls input { width: 24em; max-width: 100%; }
+tbody tr:hover { background: var(--raised); }
+table.members td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 14ch; }
+ul.missing { padding-left: 20px; }
+.state { color: var(--muted); }
+@media print { th button::after { content: ''; } }
+"""
+
+SCRIPT = """
+(() => {
+  const table = document.querySelector('table.members');
+  if (!table) return;
+  const body = table.tBodies[0], rows = [...body.rows], filter = document.getElementById('filter');
+  const count = document.getElementById('count');
+  const show = () => {
+    const words = filter.value.toLowerCase().split(/\\s+/);
+    let shown = 0;
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every(word => text.includes(word));
+      shown += !row.hidden;
+    }
+    count.textContent = shown + ' of ' + rows.length;
+  };
+  filter.addEventListener('input', show);
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
+    head.querySelector('button').addEventListener('click', () => {
+      const up = head.getAttribute('aria-sort') !== 'ascending';
+      for (const other of table.tHead.rows[0].cells) other.setAttribute('aria-sort', 'none');
+      head.setAttribute('aria-sort', up ? 'ascending' : 'descending');
+      const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
+      const order = (a, b) => {
+        const x = key(a), y = key(b);
+        if (x === '' || y === '') return (x === '') - (y === '');  // what is not known is last
+        const found = head.classList.contains('n') ? x - y :
+          x.localeCompare(y, undefined, {numeric: true});
+        return up ? found : -found;
+      };
+      rows.sort(order);
+      body.append(...rows);
+    });
+  });
+  show();
+})();
+"""
+
+
+class Member(NamedTuple):
+    """One run of a study, or one member of a population.
+
+    run: its folder's name; link: the address of its page from the study's, None for none
+    label: its method, with the settings in which runs of that method differ
+    step: how far it came
+    settings: with dotted keys, without the seed; data, version: what it was trained on and by
+    scores: rows of one layer's mean codes and one protocol; history: rows of metrics
+    lacks: what is not there yet, in words
+    """
+
+    run: str
+    member: int | None
+    link: str | None
+    label: str
+    seed: Any
+    step: int
+    settings: Mapping[str, Any]
+    data: str
+    version: str
+    scores: Sequence[Row]
+    history: Sequence[Row]
+    lacks: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """Of the run and the member."""
+        return self.run if self.member is None else f"{self.run}, member {self.member}"
+
+    def value(self, metric: str, key: str = "value") -> float:
+        """A score, or its floor or ceiling; NaN where it was not measured."""
+        rows = [row for row in self.scores if row["metric"] == metric]
+        return number_of(rows[0], key) if rows else float("nan")
+
+
+def scores_of(members: Sequence[Member]) -> list[str]:
+    """The names of all scores that some member has, reconstruction beside KL."""
+    found = dict.fromkeys(
+        row["metric"]
+        for member in members
+        for row in member.scores
+        if np.isfinite(number_of(row, "value"))
+    )
+    return [name for name in FIRST if name in found] + [n for n in found if n not in FIRST]
+
+
+def methods_table(members: Sequence[Member], metrics: Sequence[str]) -> str:
+    """A line for each method: how many members, mean ± standard deviation of every score."""
+    head = '<th>Method</th><th class="n">Members</th>'
+    head += "".join(f'<th class="n">{escape(pretty(name))}</th>' for name in metrics)
+    body = ""
+    for label, mine in by_label(members).items():
+        body += f'<tr><th>{escape(label)}</th><td class="n">{len(mine)}</td>'
+        body += "".join(f'<td class="n">{_spread(mine, name)}</td>' for name in metrics) + "</tr>\n"
+    return _table("", head, body)
+
+
+def members_table(members: Sequence[Member], metrics: Sequence[str]) -> str:
+    """A line for each member, with its link; the page's script sorts and filters it."""
+    numeric = ["Seed", "Steps", *map(pretty, metrics)]
+    head = "".join(
+        f'<th scope="col" aria-sort="none"{kind}><button type="button">{escape(name)}</button></th>'
+        for kind, names in (("", ("Run", "Method", "State")), (' class="n"', numeric))
+        for name in names
+    )
+    body = ""
+    for m in members:
+        name = escape(m.name)
+        link = name if m.link is None else f'<a href="{escape(quote(m.link))}">{name}</a>'
+        state = escape(", ".join(m.lacks) or "complete")
+        body += f'<tr><td>{link}</td><td>{escape(m.label)}</td><td class="state">{state}</td>'
+        body += _cell(float("nan") if m.seed is None else m.seed, 0) + _cell(m.step, 0)
+        body += "".join(_cell(m.value(name)) for name in metrics) + "</tr>\n"
+    return (
+        '<div class="controls"><label for="filter">Filter</label>'
+        '<input type="search" id="filter" placeholder="words of a line, such as a method">'
+        f'<span id="count" aria-live="polite"></span></div>{_table("members", head, body)}'
+    )
+
+
+def differences(members: Sequence[Member]) -> str:
+    """Keys whose value is not the same in all members: each value and how many have it."""
+    keys = dict.fromkeys(key for m in members for key in m.settings)
+    lines = ""
+    for key in keys:
+        texts = (json.dumps(m.settings.get(key), default=str) for m in members)
+        counts = Counter(texts).most_common()
+        if len(counts) > 1:
+            shown = "<br>".join(f"{escape(v)} ({count})" for v, count in counts[:VALUES])
+            more = f"<br>and {len(counts) - VALUES} more" if len(counts) > VALUES else ""
+            lines += f"<tr><th>{escape(key)}</th><td>{shown}{more}</td></tr>\n"
+    if not lines:
+        return "<p>None: members differ in their seed alone.</p>"
+    return f'<div class="scroll"><table class="config"><tbody>\n{lines}</tbody></table></div>'
+
+
+def by_label(members: Sequence[Member]) -> dict[str, list[Member]]:
+    """Members of each label, in the order in which labels come."""
+    groups: dict[str, list[Member]] = {}
+    for member in members:
+        groups.setdefault(member.label, []).append(member)
+    return groups
+
+
+def values_of(members: Sequence[Member], metric: str, key: str = "value") -> list[float]:
+    """A score of all members that have it."""
+    values = [member.value(metric, key) for member in members]
+    return [value for value in values if np.isfinite(value)]
+
+
+def _spread(members: Sequence[Member], metric: str) -> str:
+    values = values_of(members, metric)
+    if not values:
+        return "–"
+    mean = statistics.fmean(values)
+    digits = 3 if abs(mean) < 10 else 1
+    spread = f" ± {number(statistics.stdev(values), digits)}" if len(values) > 1 else ""
+    return number(mean, digits) + spread
+
+
+def _cell(value: Any, digits: int | None = None) -> str:
+    """A number, and what it is sorted by; an empty key where it is not known."""
+    found = number_of({"value": value}, "value")
+    if not np.isfinite(found):
+        return '<td class="n" data-value="">–</td>'
+    digits = (3 if abs(found) < 10 else 1) if digits is None else digits
+    return f'<td class="n" data-value="{found!r}">{number(found, digits)}</td>'
+
+
+def _table(kind: str, head: str, body: str) -> str:
+    return (
+        f'<div class="scroll" tabindex="0"><table class="{kind}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>\n{body}</tbody></table></div>"
+    )
