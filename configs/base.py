@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
             "seed": 0,
             "steps": 300_000,
             "batch_size": 256,  # global, over all devices
+            "micro_batches": 1,  # parts of a batch, one after another, where memory is short
             "matmul_precision": "auto",  # by platform; or float32, tensorfloat32, bfloat16
             "data": {
                 "name": "dsprites_regen",

@@ -57,11 +57,19 @@ Pressures = Annotated[
 Capacities = Annotated[Number, Hyper(per_layer=True, order="decreasing", role="capacity")]
 
 
+class Shard(NamedTuple):
+    """Which part of the global batch this device computes (`position` may be traced)."""
+
+    position: Array | int = 0
+    parts: int = 1
+
+
 class Context(NamedTuple):
     """What a factory may know of its surroundings: `factory(context, ...parts, *, numbers)`.
 
     platform: of the devices that the program is compiled for, "cpu", "gpu" or "tpu"
     axis_name: mapped axis over which the batch is split, None where it is not
+    micro: which part of its rows a device computes now, where it accumulates gradients
     """
 
     image_shape: tuple[int, int, int]  # H, W, C
@@ -70,6 +78,7 @@ class Context(NamedTuple):
     dataset_size: int = 1  # images in the data set
     axis_name: str | None = None
     platform: str = "cpu"
+    micro: Shard = Shard()
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -150,10 +159,14 @@ class Term(NamedTuple):
     weighting of the layers. Terms without parameters or state use empty dicts.
     Where the batch is split over a mapped axis, `latents` is still the global batch; a
     value may be this device's part of it if its mean over the devices is the whole.
+
+    per_image: the value is a mean over images of what each gives alone, without randomness, so
+        that the mean over parts of a batch is that over the whole
     """
 
     init: Callable[..., tuple[Params, Carry]]
     apply: Callable[..., tuple[Array, tuple[Carry, Metrics]]]
+    per_image: bool = False
 
 
 class Objective(NamedTuple):
@@ -166,6 +179,8 @@ class Objective(NamedTuple):
     error(logits, images) -> [N], the reconstruction error that evaluation reports, nats
     trainable(params, step) -> prefix pytree of 0/1 with one entry a player, see `Model`
     needs: the keys of a batch that `loss` reads
+    whole: names of what needs the batch whole; with none the loss is a mean over images, whose
+        part `Context.micro` it computes
 
     The players are the entries of `params`. One gradient of `loss` serves all; a player whose
     aim is not the reported loss reports its own as the metric "player/loss".
@@ -178,13 +193,7 @@ class Objective(NamedTuple):
     error: Callable[[Array, Array], Array]
     trainable: Callable[[Params, Array], Any] = lambda params, step: dict.fromkeys(params, 1.0)
     needs: tuple[str, ...] = ("image",)
-
-
-class Shard(NamedTuple):
-    """Which part of the global batch this device computes (`position` may be traced)."""
-
-    position: Array | int = 0
-    parts: int = 1
+    whole: tuple[str, ...] = ("name",)
 
 
 class Source(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from devae_jax.types import Array
+from devae_jax.types import Array, Shard
 
 
 def gather(tree: Any, axis_name: str | None, axis: int) -> Any:
@@ -41,6 +41,19 @@ def local(tree: Any, axis_name: str | None, axis: int) -> Any:
         return jax.lax.dynamic_slice_in_dim(leaf, position * rows, rows, axis)
 
     return jax.tree.map(cut, tree)
+
+
+def micro_rows(rows: Array, micro: Shard, axis_name: str | None, views: int = 1) -> Array:
+    """Of rows [K, V B, D] of the global batch those that all devices compute in one part of it.
+
+    Each of the devices cuts its own rows of every view into `micro.parts`.
+    """
+    if micro.parts == 1:
+        return rows
+    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+    split = rows.reshape(rows.shape[0], views * devices, micro.parts, -1, rows.shape[-1])
+    part = jax.lax.dynamic_index_in_dim(split, micro.position, axis=2, keepdims=False)
+    return part.reshape(rows.shape[0], -1, rows.shape[-1])
 
 
 def draw(

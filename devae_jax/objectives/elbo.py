@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from devae_jax import rng
 from devae_jax.names import lookup
 from devae_jax.objectives import gaussian
-from devae_jax.objectives.batch import gather, local
+from devae_jax.objectives.batch import gather, local, micro_rows
 from devae_jax.objectives.likelihood import LIKELIHOODS
 from devae_jax.types import (
     Array,
@@ -128,7 +128,10 @@ def evidence(
         coupled, coupling = couple(jax.tree.map(_split_views, posterior))
         gathered = gather(coupled, axis_name, axis=2)  # [K, V, B, D]
         everything = jax.tree.map(_join_views, gathered)  # [K, V B, D]
-        z = gaussian.sample(everything, noise(rng.stream(key, "noise"), everything.mean.shape))
+        count, rows, dim = everything.mean.shape
+        drawn = noise(rng.stream(key, "noise"), (count, rows * context.micro.parts, dim))
+        drawn = micro_rows(drawn, context.micro, axis_name, views=len(views))
+        z = gaussian.sample(everything, drawn)
         latents = Latents(posterior=everything, z=z, kl=gaussian.kl(everything).mean(axis=1))
 
         weights = layer_weights(scale, num_layers)
@@ -188,4 +191,5 @@ def evidence(
     def trainable(params, step):
         return dict.fromkeys(params, 1.0) | {"model": model.trainable(params["model"], step)}
 
-    return Objective(init, loss, encode, logits, error, trainable, views)
+    whole = tuple(f"terms.{name}" for name, term in terms.items() if not term.per_image)
+    return Objective(init, loss, encode, logits, error, trainable, views, whole)

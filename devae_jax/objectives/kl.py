@@ -31,7 +31,9 @@ PositivePressure = Annotated[Number, Hyper(above=True, role="pressure")]
 Stages = Annotated[Number, Hyper(per_stage=True, above=True, order="decreasing", role="pressure")]
 
 
-def stateless(value_and_metrics: Callable[[Latents, Array], tuple[Array, Metrics]]) -> Term:
+def stateless(
+    value_and_metrics: Callable[[Latents, Array], tuple[Array, Metrics]], *, per_image: bool = False
+) -> Term:
     """A term without parameters or state from (latents, step) -> (value [K], metrics)."""
 
     def init(key):
@@ -41,7 +43,7 @@ def stateless(value_and_metrics: Callable[[Latents, Array], tuple[Array, Metrics
         value, metrics = value_and_metrics(latents, step)
         return value, (carry, metrics)
 
-    return Term(init=init, apply=apply)
+    return Term(init=init, apply=apply, per_image=per_image)
 
 
 def pressure(context: Context, *, betas: Pressures) -> Term:
@@ -52,7 +54,7 @@ def pressure(context: Context, *, betas: Pressures) -> Term:
     Args:
       betas: one pressure a layer, increasing: later layers are narrower bottlenecks.
     """
-    return stateless(lambda latents, step: _weigh(latents, betas))
+    return stateless(lambda latents, step: _weigh(latents, betas), per_image=True)
 
 
 def capacity(
@@ -119,7 +121,7 @@ def cascade(
         metrics = {"released": jnp.minimum(released, dim)}
         return (jnp.broadcast_to(betas, (num_layers, dim)) * latents.kl).sum(axis=-1), metrics
 
-    return stateless(value)
+    return stateless(value, per_image=True)
 
 
 def exponential_annealing(
@@ -142,7 +144,7 @@ def exponential_annealing(
         )
         return _weigh(latents, jnp.maximum(raised, 1.0))
 
-    return stateless(value)
+    return stateless(value, per_image=True)
 
 
 def deft_pressure(context: Context, *, betas: Stages, stage_steps: Interval) -> Term:
@@ -161,7 +163,7 @@ def deft_pressure(context: Context, *, betas: Stages, stage_steps: Interval) -> 
         stage = jnp.minimum(schedules.stage(step, interval=stage_steps), len(by_stage) - 1)
         return _weigh(latents, by_stage[stage])
 
-    return stateless(value)
+    return stateless(value, per_image=True)
 
 
 def _weigh(latents: Latents, betas: Number) -> tuple[Array, Metrics]:

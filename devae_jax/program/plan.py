@@ -88,7 +88,9 @@ def plan(config: ConfigDict, members: Sequence[Mapping[str, Any]] = ()) -> Plan:
     parts = specs.read(config)
     dataset = _load_data(config)
     program = _program(parts, dataset, config.batch_size, precision)
-    program = program._replace(skip=config.train.non_finite == "skip")
+    program = program._replace(
+        skip=config.train.non_finite == "skip", micro_batches=config.micro_batches
+    )
     hparams = parts.hparams()
     _check_program(program, hparams, parts)
     return Plan(
@@ -213,6 +215,7 @@ def _program(parts: specs.Specs, dataset: Dataset, batch_size: int, precision: s
             dataset_size=source.size,
             axis_name=layout.axis_name,
             platform=layout.platform,
+            micro=layout.micro,
         )
         model = parts.model.make(hparams, context)
         terms = {name: term.make(hparams, context) for name, term in parts.terms.items()}
@@ -246,6 +249,15 @@ def _check_program(program: Program, hparams: Hparams, parts: specs.Specs) -> No
                 f" (what the objective trains){nearest(player, params)}"
             )
     objective, source = program.objective(hparams, Layout()), program.source
+    whole = [
+        *(f"objective.{name}" for name in objective.whole),
+        *(f"the state of {name!r}" for name in state.carry),
+    ]
+    if program.micro_batches > 1 and whole:
+        raise ValueError(
+            f"got micro_batches={program.micro_batches}, expected 1: {', '.join(whole)} would not "
+            "be as of the whole batch; make batch_size smaller, or use model.remat"
+        )
     arrays = source.arrays if source.host_batches is None else source.host_batches(0, 1)
     batch = jax.eval_shape(source.take, arrays, rng.seed(0), 0)
     for key in objective.needs:

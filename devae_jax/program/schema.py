@@ -43,6 +43,7 @@ LEAST = {
     "seed": 0,
     "steps": 1,
     "batch_size": 1,
+    "micro_batches": 1,
     "data.image_size": 1,
     "data.channels": 1,
     "model.latent_dim": 1,

@@ -295,11 +295,12 @@ def engine(
 
 
 def _check(program: Program, mesh: Mesh, members: int | None) -> None:
-    shards, batch_size = mesh.shape[DATA], program.source.batch_size
+    shards, batch_size = mesh.shape[DATA] * program.micro_batches, program.source.batch_size
     if batch_size % shards:
         raise ValueError(
             f"got batch_size={batch_size} on {mesh.size} devices"
             + (f" for {members} members" if members else "")
+            + (f" in {program.micro_batches} parts" if program.micro_batches > 1 else "")
             + f", expected a multiple of {shards}; fix batch_size or parallel.devices"
         )
     if program.source.host_batches and mesh.shape[MEMBER] > 1 and jax.process_count() > 1:

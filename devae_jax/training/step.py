@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from devae_jax import rng
 from devae_jax.training.platform import precision_on
-from devae_jax.types import Metrics, Objective, Shard, Source, TrainState
+from devae_jax.types import Batch, Carry, Metrics, Objective, Params, Shard, Source, TrainState
 
 Hparams = dict[str, Any]  # config path -> array: every number that may differ between runs
 
@@ -20,11 +20,13 @@ class Layout(NamedTuple):
     """Where a step runs: which part of the batch this device has, and on what platform.
 
     axis_name: the mapped axis over which the batch is split, None where it is not
+    micro: which part of the device's rows is computed, where gradients are accumulated
     """
 
     shard: Shard = Shard()
     axis_name: str | None = None
     platform: str = "cpu"
+    micro: Shard = Shard()
 
 
 class Program(NamedTuple):
@@ -34,6 +36,7 @@ class Program(NamedTuple):
     optimizer(hparams, mask, step) -> optimiser, `mask` from `Objective.trainable`
     source: where batches come from
     precision: of float32 matrix products and convolutions, a name in `platform.PRECISIONS`
+    micro_batches: parts in which a device computes its rows of a batch, one after another
     skip: leave the state as it was where a loss or gradient is not finite, and count it
     """
 
@@ -42,6 +45,7 @@ class Program(NamedTuple):
     source: Source
     precision: str = "auto"
     skip: bool = False
+    micro_batches: int = 1
 
     def precisely(self, function: Callable[..., Any], platform: str) -> Callable[..., Any]:
         """`function`, traced with this precision for a platform, its gradients included."""
@@ -80,10 +84,10 @@ def train_step(
     """
     objective = program.objective(hparams, layout)
     batch = program.source.take(arrays, rng.stream(state.key, "data"), state.step, layout.shard)
-    key = rng.stream(state.key, "loss", state.step)
-    grads_of = program.precisely(jax.value_and_grad(objective.loss, has_aux=True), layout.platform)
-    (_, (carry, metrics)), grads = grads_of(state.params, state.carry, batch, key, state.step)
-    metrics = jax.tree.map(jnp.float32, metrics)
+    if program.micro_batches == 1:
+        carry, metrics, grads = _gradients(program, hparams, state, batch, layout)
+    else:
+        carry, metrics, grads = _accumulated(program, hparams, state, batch, layout)
     if layout.axis_name is not None:  # numbers of one type: one message
         grads, metrics = jax.lax.pmean((grads, metrics), layout.axis_name)
 
@@ -103,6 +107,42 @@ def train_step(
     return TrainState(
         step=state.step + 1, params=params, carry=carry, opt_state=opt_state, key=state.key
     ), metrics
+
+
+def _gradients(
+    program: Program, hparams: Hparams, state: TrainState, batch: Batch, layout: Layout
+) -> tuple[Carry, Metrics, Params]:
+    """Of the loss on a batch, or on that part of it that is `layout.micro`."""
+    loss = program.objective(hparams, layout).loss
+    key = rng.stream(state.key, "loss", state.step)
+    grads_of = program.precisely(jax.value_and_grad(loss, has_aux=True), layout.platform)
+    (_, (carry, metrics)), grads = grads_of(state.params, state.carry, batch, key, state.step)
+    return carry, jax.tree.map(jnp.float32, metrics), grads
+
+
+def _accumulated(
+    program: Program, hparams: Hparams, state: TrainState, batch: Batch, layout: Layout
+) -> tuple[Carry, Metrics, Params]:
+    """`_gradients` of a loss that is a mean over images, as the mean over parts of the batch."""
+    parts = program.micro_batches
+    rows = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+
+    def part(position: Any) -> tuple[Metrics, Params]:
+        here = layout._replace(micro=Shard(position, parts))
+        mine = jax.tree.map(lambda x: x[position], rows)
+        return _gradients(program, hparams, state, mine, here)[1:]
+
+    def add(total: Any, position: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, part(position)), None
+
+    total = part(0)
+    if layout.platform == "cpu":  # whose convolutions are slow in a loop
+        for position in range(1, parts):
+            total, _ = add(jax.lax.optimization_barrier(total), position)
+    else:
+        total, _ = jax.lax.scan(add, total, jnp.arange(1, parts))
+    metrics, grads = jax.tree.map(lambda x: x / parts, total)
+    return state.carry, metrics, grads
 
 
 def _unless_finite(before: Any, after: Any, metrics: Metrics) -> tuple[Any, Metrics]:
