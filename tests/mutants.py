@@ -47,7 +47,7 @@ TESTS = {
     "objectives/tc": "tests/objectives/test_tc.py tests/objectives/test_batch.py",
     "metrics/": "tests/metrics/test_parts.py tests/metrics/test_invariances.py "
     "tests/metrics/test_edges.py tests/metrics/test_reference_thresholds.py "
-    "tests/oracles/test_metrics.py",
+    "tests/metrics/test_registry.py tests/oracles/test_metrics.py",
     "metrics/binning": "tests/metrics/test_parts.py tests/metrics/test_edges.py",
     "metrics/choice": "tests/metrics/test_registry.py tests/evaluation/test_evaluate.py",
     "metrics/continuous": "tests/metrics/test_continuous.py tests/metrics/test_edges.py",
@@ -75,6 +75,7 @@ TESTS = {
     "data/lobes": "tests/data/test_drawn.py",
     "data/multi": "tests/data/test_drawn.py",
     "data/ondevice": "tests/data/test_sources.py tests/data/test_variants.py",
+    "data/pairs": "tests/data/test_sources.py tests/data/test_drawn.py",
     "data/pictures": "tests/data/test_unlabelled.py tests/reliability/test_foreign.py",
     "data/raw": "tests/data/test_published.py tests/data/test_real.py",
     "data/raycast": "tests/data/test_shapes3d_like.py",
@@ -94,6 +95,7 @@ TESTS = {
     "training/digests": "tests/reliability/test_damage.py",
     "training/loop": "tests/runs/test_training.py",
     "training/optim": "tests/training/test_optim.py",
+    "training/progress": "tests/training/test_progress.py",
     "training/step": "tests/training/test_engine.py tests/runs/test_training.py",
     "training/writer": "tests/runs/test_training.py",
     "runs/": "tests/reliability/test_finished.py tests/reliability/test_compatibility.py",

@@ -115,6 +115,7 @@ def test_frames_move_by_a_discrete_laplace_distribution():
     source = data.SOURCES["temporal"](toy, 384, rate=0.7)
     take = jax.jit(jax.vmap(lambda t: source.take(source.arrays, rng.seed(1), t)))
     batch = {k: np.asarray(v).reshape(-1, 4) for k, v in take(jnp.arange(30)).items()}
+    assert batch.keys() == {"image", "pair", "shared"}
     first, second = batch["image"], batch["pair"]
     np.testing.assert_array_equal(batch["shared"], first == second)
     for column, size in enumerate(toy.grid.sizes):

@@ -16,6 +16,7 @@ from devae_jax.metrics.binning import bin_codes
 from devae_jax.metrics.calibration import FactorSource, noise_code, perfect_code
 from devae_jax.metrics.explicitness import macro_area
 from devae_jax.metrics.fits import small_fits
+from devae_jax.metrics.infomec import share
 from devae_jax.metrics.information import entropy, information
 from devae_jax.metrics.inputs import check_factors
 from devae_jax.metrics.svm import fit_lines
@@ -244,6 +245,12 @@ def test_kl_and_active_units_by_formula():
     expected = 0.5 * (0.25 + 1 - 1 - np.log(0.25))
     np.testing.assert_allclose(result["per_latent"], [expected, 0], atol=1e-12)
     assert metrics.active_units(mean)["active_units"] == 1
+
+
+def test_a_row_of_zeros_is_spread_evenly():
+    matrix = np.array([[0.0, 0.0, 0.0, 0.0], [3.0, 1.0, 0.0, 0.0]])
+    assert share(matrix).tolist() == [0.25, 0.75]
+    assert share(matrix[:, :0]).tolist() == [1.0, 1.0]
 
 
 def test_infomec_of_a_perfect_and_a_mixed_code():

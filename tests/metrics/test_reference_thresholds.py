@@ -240,3 +240,6 @@ def test_udr_finds_the_run_that_agrees_with_none():
         metrics.udr([codes])
     with pytest.raises(ValueError, match="same images"):
         metrics.udr([codes, codes[:-1]])
+    for kl in ([np.ones(4)], [np.ones(4), np.array([1.0, np.nan, 1.0, 1.0])]):
+        with pytest.raises(ValueError, match=f"got kl of {len(kl)} runs for 2 runs"):
+            metrics.udr([codes, codes], kl)
