@@ -44,11 +44,7 @@ def load(request: Request) -> Dataset:
     """
     path, content = _content(request, "arrays", mapped=False)
     images = content.images
-    if images.max() <= 1:
-        raise ValueError(
-            f"got intensities up to {images.max()} in {path}, expected 0 to 255; "
-            "multiply the images by 255"
-        )
+    _check_range(path, images.max())
     native = _native(images)
     shape = table.resized(native, request.image_size)
     dataset = Dataset(
@@ -65,7 +61,8 @@ def load(request: Request) -> Dataset:
 def mapped(request: Request) -> Dataset:
     """As `load`, of an .npy or .h5 file that stays on disk; for data.source.kind="stream".
 
-    `image_size` is that of the file. The identity hashes 64 of the images.
+    `image_size` is that of the file. The identity hashes 64 of the images, of which one at
+    least must be brighter than 1.
     """
     path, content = _content(request, "mapped", mapped=True)
     images = content.images
@@ -76,9 +73,12 @@ def mapped(request: Request) -> Dataset:
             f"{shape[0]} pixels high, expected {shape[0]}; fix it, or resize the file"
         )
     probes = np.unique(np.linspace(0, len(images) - 1, PROBES).astype(int))
-    digest = hashlib.sha256()
+    digest, brightest = hashlib.sha256(), 0
     for number in probes.tolist():
-        digest.update(np.ascontiguousarray(images[number]).tobytes())
+        image = np.ascontiguousarray(images[number])
+        brightest = max(brightest, int(image.max()))
+        digest.update(image.tobytes())
+    _check_range(path, brightest)
 
     def read(number: int) -> np.ndarray:
         return np.asarray(images[number]).reshape(shape)
@@ -175,6 +175,14 @@ def _checked(path: Path, content: Content) -> Content:
             "many; fix the file"
         )
     return content
+
+
+def _check_range(path: Path, brightest: int) -> None:
+    if brightest <= 1:
+        raise ValueError(
+            f"got intensities up to {brightest} in {path}, expected 0 to 255; "
+            "multiply the images by 255"
+        )
 
 
 def _native(images: Any) -> tuple[int, int, int]:

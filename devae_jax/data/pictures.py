@@ -22,7 +22,7 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def folder(request: Request) -> Dataset:
-    """All images under the folder `path`, cropped to their central square.
+    """All images under the folder `path`, upright, cropped to their central square.
 
     Their factors are those of factors.csv in the folder, if there is one: a row an image, with
     its path from the folder in the column `file`.
@@ -71,11 +71,11 @@ def folder(request: Request) -> Dataset:
 
 
 def _open(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(file) as image:
-            return square(image, shape)
+            return square(ImageOps.exif_transpose(image), shape)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"got unreadable image {file} ({error}), expected a picture; replace or remove it, "
@@ -165,6 +165,8 @@ def square(image: Any, shape: tuple[int, int, int], resample: int | None = None)
     if image.mode[0] in "IF":  # converting them would clip, not scale
         raise ValueError(f"{image.mode} has more than 8 bits a channel")
     mode = "L" if shape[2] == 1 else "RGB"
+    if image.mode == "LAB":  # which PIL converts to colour alone
+        image = image.convert("RGB")
     resample = Image.Resampling.BOX if resample is None else resample
     fitted = ImageOps.fit(image.convert(mode), shape[1::-1], resample)
     return np.asarray(fitted).reshape(shape)

@@ -175,6 +175,9 @@ def test_arrays_on_disk_are_read_one_by_one(tmp_path):
     assert dataset.table.continuous == (True,)
     with pytest.raises(ValueError, match=r"image_size=2 for 'mapped'.*4 pixels high"):
         data.load("mapped", data.Request(path=tmp_path / "x.npy", image_size=2))
+    np.save(tmp_path / "dark.npy", pixels // 255)
+    with pytest.raises(ValueError, match=r"intensities up to [01] in .*dark\.npy.*multiply"):
+        data.load("mapped", data.Request(path=tmp_path / "dark.npy"))
     np.savez(tmp_path / "x.npz", pixels)
     with pytest.raises(ValueError, match=r"x\.npz for 'mapped', expected an \.npy, \.h5 or"):
         data.load("mapped", data.Request(path=tmp_path / "x.npz"))

@@ -88,6 +88,32 @@ def test_bad_folders(folder, tmp_path_factory):
     assert "more than 8 bits" in messages[2]
 
 
+def test_mixed_sizes_and_modes(tmp_path):
+    """One colour, in every mode and at any size, comes out as that colour, upright."""
+    colour = (200, 100, 50)
+    for i, mode in enumerate(("RGB", "RGBA", "P", "CMYK", "LAB", "YCbCr", "PA")):
+        picture = Image.new("RGB", (3 + 7 * i, 20 - i), colour)
+        picture = picture.convert("RGBA").convert(mode) if mode == "PA" else picture.convert(mode)
+        picture.save(tmp_path / f"{mode}.tif")
+    for mode in ("1", "L", "LA"):
+        Image.new("L", (1, 30), 255).convert(mode).save(tmp_path / f"{mode}.png")
+    turned = Image.new("RGB", (8, 4))  # black but for its left half, which is the top on screen
+    turned.paste((255, 0, 0), (0, 0, 4, 4))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
+    turned.save(tmp_path / "turned.png", exif=exif)
+    dataset = data.load("folder", data.Request(path=tmp_path, image_size=4))
+    names = sorted(path.stem for path in tmp_path.iterdir())
+    images = dict(zip(names, (dataset.read(i) for i in range(dataset.size)), strict=True))
+    np.testing.assert_array_equal(images.pop("turned")[:, 0, 0], [255, 255, 0, 0])
+    for mode, image in images.items():
+        assert image.shape == (4, 4, 3)
+        wanted = (255, 255, 255) if mode in ("1", "L", "LA") else colour
+        assert np.abs(image.astype(int) - wanted).max() <= 5, mode
+    grey = data.load("folder", data.Request(path=tmp_path, image_size=4, channels=1))
+    assert all(grey.read(i).shape == (4, 4, 1) for i in range(grey.size))
+
+
 def test_records(tmp_path, cache_dir):
     kept = {"scale": [5], "orientation": [3], "x_position": [0, 31], "y_position": [2, 8]}
     made = builder.Rendered("dsprites_regen", data_dir=tmp_path, factors=kept, cache_dir=cache_dir)
