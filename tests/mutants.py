@@ -85,6 +85,7 @@ TESTS = {
     "data/stream": "tests/data/test_stream.py",
     "data/table": "tests/data/test_dsprites_regen.py tests/data/test_real.py",
     "data/temporal": "tests/data/test_drawn.py tests/data/test_sources.py",
+    "data/tfds": "tests/data/test_labelled.py tests/data/test_unlabelled.py",
     "data/traversals": "tests/data/test_traversals.py",
     "data/variants": "tests/data/test_variants.py",
     "data/verify": "tests/reliability/test_tables.py",
