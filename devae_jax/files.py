@@ -78,8 +78,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
-            with contextlib.suppress(OSError):  # of a folder that vanished
-                temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # moved into its place, or its folder vanished
+                temporary.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -191,8 +191,8 @@ def _filled(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Iterato
                 raise OSError("other bytes than were written, on reading them back,") from error
             os.replace(temporary, path)
     finally:
-        with contextlib.suppress(OSError):  # of a folder that vanished
-            temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # moved into its place, or its folder vanished
+            temporary.unlink()
 
 
 def _reserve(path: Path, size: int) -> None:
