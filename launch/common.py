@@ -4,6 +4,7 @@ import ctypes
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -49,6 +50,15 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
                 raise
             tell(error)
             return EXIT_STORAGE if isinstance(error, StorageError) else EXIT_BAD_INPUT
+        except RuntimeError as error:
+            absent = "Unable to initialize backend" in str(error)
+            if not absent or os.environ.get("DEVAE_TRACEBACK"):
+                raise
+            tell(
+                f"got JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS')!r}, expected a platform of "
+                f"this machine ({str(error).splitlines()[0]}); fix or unset it"
+            )
+            return EXIT_BAD_INPUT
 
     app.run(guarded, flags_parser=_parse)
 
@@ -60,17 +70,39 @@ def tell(error: object) -> None:
 
 def _parse(argv: list[str]) -> list[str]:
     """The flags; what is wrong in a config ends in one line too."""
+    given = list(argv)
     try:
-        return flags.FLAGS(_with_config_files(argv))
-    except (flags.Error, OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        if os.environ.get("DEVAE_TRACEBACK"):
+        given = _with_config_files(argv)
+        return flags.FLAGS(given)
+    except (Exception, SystemExit) as error:
+        place = _place(error, given)
+        known = (flags.Error, OSError, ValueError, AttributeError, KeyError, TypeError)
+        if not (place or isinstance(error, known)) or os.environ.get("DEVAE_TRACEBACK"):
             raise
         text = str(error).strip().splitlines()[-1].strip().removeprefix("ValueError: ")
-        if isinstance(error, AttributeError | KeyError):  # ml_collections', quoted twice
+        if place:
+            text = f"got {place}, expected a config file that runs; fix that line"
+        elif isinstance(error, AttributeError | KeyError):  # ml_collections', quoted twice
             text = re.sub(r"[\\\"']", "", str(error).replace("\\n", "; "))
             text = f"got an unknown key of --config, {text}"
         tell(text)
         sys.exit(EXIT_BAD_INPUT)
+
+
+def _place(error: BaseException | None, argv: Sequence[str]) -> str:
+    """ "FILE, line N: reason" of an error in a config file that the arguments name; else ""."""
+    files = [argument.removeprefix("--config=").partition(":")[0] for argument in argv]
+    while error is not None:
+        frames = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+        if isinstance(error, SyntaxError):
+            file = error.filename or next(filter(os.path.isfile, files), "")  # none: no text
+            frames.append((file, error.lineno or 1))
+        for file, line in reversed(frames):
+            if file in files and not isinstance(error, flags.Error):
+                reason = getattr(error, "msg", None) or str(error).strip().partition("\n")[0]
+                return f"{file}, line {line}: {type(error).__name__}: {reason}"
+        error = error.__context__
+    return ""
 
 
 def _with_config_files(argv: Sequence[str]) -> list[str]:

@@ -20,7 +20,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the sweep.", required=True)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the runs that are in the folder.")
 _PLAN = flags.DEFINE_bool("plan", False, "Print the programs and members, train nothing.")
-_AT_ONCE = flags.DEFINE_integer("at_once", 0, "Members in one program; 0: as memory allows.")
+_AT_ONCE = flags.DEFINE_integer(
+    "at_once", 0, "Members in one program; 0: as memory allows.", lower_bound=0
+)
 
 
 def main() -> int:

@@ -42,7 +42,7 @@ def load(request: Request) -> Dataset:
     directly. Images [64, 64, 1] of {0, 1}. Raises ValueError for an unknown factor,
     value or image size.
     """
-    refuse(request, "dsprites_regen", "path", "channels")
+    refuse(request, "dsprites_regen", "path", "channels", "continuous")
     kept = fg.subset(GRID, request.factors)
     draw = functools.partial(render, kept.values, progress=request.progress)
     if kept.restricted:

@@ -84,7 +84,7 @@ def load(name: str, request: Request) -> Dataset:
     Raises ValueError if it was not, if its table is damaged, and for an unknown
     factor, value or image size.
     """
-    refuse(request, name, "path", "channels")
+    refuse(request, name, "path", "channels", "continuous")
     kind, path = KINDS[name], _path(name, request.data_dir)
     cache.tidy(path)
     if not path.exists():

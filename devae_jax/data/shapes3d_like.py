@@ -104,7 +104,7 @@ def load(request: Request) -> Dataset:
     The geometries (20 MB) are cast once and cached. Images [64, 64, 3]. Raises
     ValueError for an unknown factor, value or image size.
     """
-    refuse(request, "shapes3d_like", "path", "channels")
+    refuse(request, "shapes3d_like", "path", "channels", "continuous")
     kept = fg.subset(GRID, request.factors)
     shape = table.resized((SIZE, SIZE, 3), request.image_size)
     geometry = FactorGrid(GRID.names[3:], GRID.sizes[3:])

@@ -19,7 +19,7 @@ def load(request: Request, *, channels: int = 1) -> Dataset:
     Raises ValueError for an unknown factor or value.
     """
     name = "toy" if channels == 1 else "toy_rgb"
-    refuse(request, name, "path", "channels")
+    refuse(request, name, "path", "channels", "continuous")
     kept = fg.subset(GRID, request.factors)
     size = 16 if request.image_size is None else request.image_size
     if size < 1:

@@ -12,6 +12,7 @@ import jax
 from ml_collections import ConfigDict
 
 from devae_jax import data, rng
+from devae_jax.data.pictures import ON_ERROR
 from devae_jax.data.regimes import noisy
 from devae_jax.names import lookup, nearest
 from devae_jax.program import describe, keys, references, schema, specs
@@ -182,6 +183,7 @@ def _schedule(config: ConfigDict) -> Schedule:
 
 
 def _load_data(config: ConfigDict) -> Dataset:
+    lookup(dict.fromkeys(ON_ERROR), config.data.on_error, "data.on_error")
     request = data.Request(
         data_dir=config.data.data_dir,
         factors=config.data.factors.to_dict(),

@@ -53,7 +53,9 @@ def plan(config: ConfigDict, axes: Sequence[tuple[str, Sequence[Any]]]) -> list[
     groups: dict[str, Group] = {}
     for values in itertools.product(*(values for _, values in axes)):
         setting = dict(zip(names, values, strict=True))
-        hparams = specs.read(keys.laid_over(config, setting)).hparams()  # checks the member
+        member = keys.laid_over(config, setting)
+        schema.check(member)
+        hparams = specs.read(member).hparams()
         traced = {name: value for name, value in setting.items() if name in hparams}
         static = {name: value for name, value in setting.items() if name not in hparams}
         shapes = {name: np.shape(value) for name, value in hparams.items()}
