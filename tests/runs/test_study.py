@@ -65,6 +65,7 @@ def folder(tmp_path_factory, config):
         run_in(path / f"seed {seed}#", rows, config=config)
     other = {"settings": {"steps": 40, "model": {"latent_dim": 5}}, "library": "2"}
     rows = [row("mig", 0.75, data={"name": "shapes"}, **other), {"metric": "kl"}, "no row"]
+    rows.append(row("kl", "1"))
     run_in(path / "other", [*rows, {"metric": "mi"}], config=config)
     run_in(path / "half", None, config=config, step=20, page=False)
     members = [{"member": i} for i in range(2)]
