@@ -5,7 +5,11 @@ generative adversarial nets", NeurIPS 2016, Eq. 6; gradient penalty of Gulrajani
 
     python launch/train.py --config=configs/infogan.py --workdir=runs/infogan
 
-Variants: minimax (the original game, non-saturating), shapes3d, cpu, quickstart, toy.
+Variants: minimax (the original game, non-saturating), gulrajani, shapes3d, cpu, quickstart, toy.
+
+`gulrajani` has the defaults of that paper's Algorithm 1: five critic steps for each of the
+generator's, Adam with b1 = 0, b2 = .9 and a rate of 1e-4, penalty 10. Without it there is one
+critic step and b1 = .5.
 """
 
 from ml_collections.config_dict import placeholder
@@ -29,13 +33,20 @@ def get_config(arg: str = ""):
         "terms": {},
     }
     config.optimizer.update({"b1": 0.5, "b2": 0.9})
-    return variants.apply(config, arg, minimax=minimax, toy=toy, quickstart=quickstart)
+    return variants.apply(
+        config, arg, minimax=minimax, gulrajani=gulrajani, toy=toy, quickstart=quickstart
+    )
 
 
 def minimax(config):
     config.method = "infogan_minimax"
     config.objective.variant = "minimax"
     config.objective.gradient_penalty = 1.0
+
+
+def gulrajani(config):
+    config.objective.update({"critic_steps": 5.0, "gradient_penalty": 10.0})
+    config.optimizer.update({"b1": 0.0, "b2": 0.9, "learning_rate": 1e-4})
 
 
 def toy(config):

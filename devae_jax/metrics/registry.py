@@ -138,14 +138,6 @@ METRICS: dict[str, Metric] = {
         "formula",
         calibrated=False,
     ),
-    "active_units": Metric(
-        lambda x: active_units(x.codes),
-        _one("active_units", "Active units", None, (0.0, None), "latents"),
-        "cheap",
-        ("posterior",),
-        "paper",
-        calibrated=False,
-    ),
     "reconstruction_sampled": Metric(
         lambda x: reconstruction_sampled(x.codes, x.logvar, x.errors, x.seed),
         _one("reconstruction_sampled", "Reconstruction error", "lower", ANY, "nats"),
@@ -160,6 +152,14 @@ METRICS: dict[str, Metric] = {
         "cheap",
         ("posterior", "decode"),
         "formula",
+        calibrated=False,
+    ),
+    "active_units": Metric(
+        lambda x: active_units(x.codes),
+        _one("active_units", "Active units", None, (0.0, None), "latents"),
+        "cheap",
+        ("posterior",),
+        "paper",
         calibrated=False,
     ),
     "factor_vae": Metric(

@@ -103,7 +103,9 @@ def dynamic_vae(
         beta(t) = max(beta_min, beta(t-1) + k_p (p(e(t)) - p(e(t-1))) - k_i e(t)),
 
     e = target(t) - y, y a moving average of KL. Shao et al. 2022, Algorithm 1. Adding to the
-    clipped beta is an anti-windup in itself.
+    clipped beta is an anti-windup in itself: beta leaves beta_min as soon as KL exceeds the target.
+    The authors' code keeps the unclipped beta, and leaves k_i e out of its change while that is
+    below beta_min: there the proportional part alone, at most k_p, can bring it back.
 
     Args:
       target: KL to reach, nats.
