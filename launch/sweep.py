@@ -2,12 +2,18 @@
 
 The config's `sweep` holds the axes. Those that change shapes make separate programs, all other
 numbers are members of one; every program trains in its own folder below the workdir, and the
-same command goes on where it stopped. Exit codes as in launch/train.py.
+same command goes on where it stopped.
+
+The same command on any number of machines that share the workdir trains the sweep together: each
+takes programs that nobody trains, and those of processes that died. `--shard=i/n` leaves a
+process the programs i, i + n, ...: for machines that share no folder. `--status` says what is
+done, running and failed, and the time left.
+
+Exit codes as in launch/train.py: 3 where a program diverged; 2 where one failed otherwise or was
+refused; 75 where a signal stopped it.
 """
 
 import copy
-import sys
-from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
@@ -23,6 +29,10 @@ _PLAN = flags.DEFINE_bool("plan", False, "Print the programs and members, train 
 _AT_ONCE = flags.DEFINE_integer(
     "at_once", 0, "Members in one program; 0: as memory allows.", lower_bound=0
 )
+_SHARD = flags.DEFINE_string("shard", "0/1", "i/n: train programs i, i + n, ...; i is from 0.")
+_STATUS = flags.DEFINE_bool("status", False, "Say what is done and left, train nothing.")
+_RETRY = flags.DEFINE_bool("retry", False, "Try programs that failed once more.")
+_WAIT = flags.DEFINE_bool("wait", True, "Wait for what others train, to take over if they die.")
 
 
 def main() -> int:
@@ -30,45 +40,44 @@ def main() -> int:
         raise ValueError("got no --config with a `sweep`, expected one; see configs/sweeps")
     common.enable_compilation_cache()
 
-    from devae_jax.program import sweep
-    from devae_jax.runs import results
-    from devae_jax.runs.folder import Folder
-    from devae_jax.runs.run import load_members
-    from devae_jax.runs.train import train_members
-    from devae_jax.training.loop import NonFiniteError
+    from devae_jax.runs import status, sweep
 
+    first, count = sweep.shard(_SHARD.value)
     config = copy.deepcopy(_CONFIG.value)  # keys that share a number go on sharing it
     axes = config.sweep
     with config.unlocked():
         del config.sweep
-    code = 0
-    groups = []
-    for group in sweep.plan(config, axes):
-        fit = sweep.Fit(_AT_ONCE.value, "--at_once") if _AT_ONCE.value else sweep.fitting(group)
-        print(f"{group.name}: {fit.members} of {len(group.members)} members at once: {fit.reason}")
-        groups += sweep.split(group, fit.members)
-    for number, group in enumerate(groups):
-        print(f"program {number + 1}/{len(groups)}: {group.name}, {len(group.members)} members")
-        if _PLAN.value:
-            for member in group.members:
-                print(f"  {member}")
-            continue
-        folder, overwrite = Folder(Path(_WORKDIR.value) / group.name), _OVERWRITE.value
-        if not overwrite and folder.finished(group.config, group.members):
-            if not folder.scored(group.config.steps, len(group.members)):
-                # `finished` found this very config in the folder: its code is the user's.
-                results.score_members(load_members(folder.path, trust=True), progress=False)
-            continue
-        try:
-            runs = train_members(group.config, group.members, folder.path, overwrite=overwrite)
-        except NonFiniteError as error:
-            print(f"error: {error}", file=sys.stderr)
-            code = common.EXIT_NON_FINITE
-            continue
-        if runs[0].step < group.config.steps:
-            return common.EXIT_STOPPED
-        results.score_members(runs, progress=False)
-    return code
+    look = _PLAN.value or _STATUS.value
+    found = sweep.opened(
+        _WORKDIR.value,
+        config,
+        axes,
+        at_once=_AT_ONCE.value,
+        overwrite=_OVERWRITE.value and not look,
+        write=not look,
+        say=_say,
+    )
+    if _STATUS.value:
+        _say("\n".join(status.status(found)))
+        return 0
+    numbers = range(first, len(found.programs), count)
+    if _PLAN.value:
+        for number in numbers:
+            name, _, members = found.programs[number]
+            _say(f"program {number + 1}/{len(found.programs)}: {name}, {len(members)} members")
+            _say("\n".join(f"  {member}" for member in members))
+        return 0
+    ended = sweep.drain(found, numbers, retry=_RETRY.value, wait=_WAIT.value, say=_say)
+    states = {record.state for record in ended.values()}
+    if "stopped" in states:
+        return common.EXIT_STOPPED
+    if any(record.diverged for record in ended.values()):
+        return common.EXIT_NON_FINITE
+    return common.EXIT_BAD_INPUT if states else 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def console() -> None:

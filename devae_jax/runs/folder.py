@@ -21,21 +21,10 @@ from ml_collections import ConfigDict
 from devae_jax.files import DEAD, FORMAT, claimed, parsed, read_rows, readable, storing, write_json
 from devae_jax.program import keys
 from devae_jax.program.saved import config_of
+from devae_jax.runs.layout import LOCK, check_kinds, present
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.writer import Writer
 
-CONTENTS = (
-    "config.json",
-    "metrics.jsonl",
-    "checkpoints",
-    "tensorboard",
-    "scores.json",
-    "figures",
-    "profile",
-    "results.json",
-)
-FOLDERS = ("checkpoints", "tensorboard", "figures", "profile")
-LOCK = ".lock"
 SCORE_KEYS = {"member", "step", "layer", "representation", "protocol", "metric", "value"}
 
 
@@ -194,36 +183,23 @@ class Folder:
           ValueError: it belongs to something else, holds a run of another config, or a finished
             run.
         """
-        path = self.path
-        found = [item.name for item in path.iterdir() if item.name != LOCK]
-        if found and "config.json" not in found:
-            raise ValueError(
-                f"got workdir={path} with {', '.join(sorted(found)[:5])} but no config.json, "
-                "expected an empty folder or a run of this library; choose another --workdir"
-            )
-        present = [path / name for name in CONTENTS if name in found]
-        self._check_kinds(present, links=overwrite)
+        found = present(self.path)
+        check_kinds(found, links=overwrite)
         resumed = bool(found) and not overwrite
         if not (resumed and self._check_resumable(config, members, resume_results)):
             check()
         if overwrite:
-            with storing(path):
-                for item in present:
-                    shutil.rmtree(item) if item.is_dir() else item.unlink()
+            self.clear()
         self._clean()
-        write_json(path / "config.json", {"format": FORMAT, **config.to_dict()}, indent=2)
+        write_json(self.path / "config.json", {"format": FORMAT, **config.to_dict()}, indent=2)
 
-    def _check_kinds(self, items: Sequence[Path], *, links: bool) -> None:
-        """That each is the file or folder that it should be, before anything is deleted."""
-        for item in items:
-            if links and item.is_symlink():
-                raise ValueError(
-                    f"got {item}, a link to {item.resolve()}, expected a file or folder of the "
-                    "run to delete; remove the link yourself"
-                )
-            if item.is_dir() != (item.name in FOLDERS):
-                kind = "folder" if item.name in FOLDERS else "file"
-                raise ValueError(f"got {item}, expected a {kind}; move it away")
+    def clear(self) -> None:
+        """Deletes the run that is there, or raises ValueError; call it while `writing`."""
+        found = present(self.path)
+        check_kinds(found, links=True)
+        with storing(self.path):
+            for item in found:
+                shutil.rmtree(item) if item.is_dir() else item.unlink()
 
     def _clean(self) -> None:
         """Removes what killed processes left half written.

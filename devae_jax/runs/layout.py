@@ -1,0 +1,49 @@
+"""What a run's folder may hold, and whether that is what it should be."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+CONTENTS = (
+    "config.json",
+    "metrics.jsonl",
+    "checkpoints",
+    "tensorboard",
+    "scores.json",
+    "figures",
+    "profile",
+    "results.json",
+)
+FOLDERS = ("checkpoints", "tensorboard", "figures", "profile")
+LOCK = ".lock"
+
+
+def present(path: Path) -> list[Path]:
+    """The files and folders of the run that is there, none in an empty folder.
+
+    Raises:
+      ValueError: there is something else.
+    """
+    found = [item.name for item in path.iterdir() if item.name != LOCK]
+    if found and "config.json" not in found:
+        raise ValueError(
+            f"got workdir={path} with {', '.join(sorted(found)[:5])} but no config.json, "
+            "expected an empty folder or a run of this library; choose another --workdir"
+        )
+    return [path / name for name in CONTENTS if name in found]
+
+
+def check_kinds(items: Sequence[Path], *, links: bool) -> None:
+    """That each is the file or folder that it should be, before anything is deleted.
+
+    Args:
+      links: refuse symbolic links too.
+    """
+    for item in items:
+        if links and item.is_symlink():
+            raise ValueError(
+                f"got {item}, a link to {item.resolve()}, expected a file or folder of the "
+                "run to delete; remove the link yourself"
+            )
+        if item.is_dir() != (item.name in FOLDERS):
+            kind = "folder" if item.name in FOLDERS else "file"
+            raise ValueError(f"got {item}, expected a {kind}; move it away")

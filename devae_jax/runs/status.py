@@ -1,0 +1,57 @@
+"""What of a sweep is done, running, failed and left, in lines to print."""
+
+from typing import Any
+
+from devae_jax.runs.sweep import Sweep
+
+STATES = ("done", "running", "stopped", "waiting", "failed", "refused")
+
+
+def status(sweep: Sweep) -> list[str]:
+    """A line for the sweep, one for each program, and one for the time that is left."""
+    lines, counts, left, at_work = [], dict.fromkeys(STATES, 0), 0, 0
+    seconds = trained = 0.0
+    for number, (name, config, members) in enumerate(sweep.programs):
+        record, holder = sweep.record(number), sweep.holder(number)
+        seconds, trained = seconds + record.seconds, trained + record.trained
+        state, about = record.state, f"{len(members)} members"
+        reached = sweep.reached(number)
+        try:
+            done = holder is None and reached >= config.steps and sweep.finished(number)
+        except ValueError as problem:
+            done, state, record = False, "refused", record._replace(error=str(problem))
+        if holder is not None:
+            state = "running"
+            about += f", {_who(holder)}, step {reached:,} of {config.steps:,}"
+        elif done:
+            state = "done"
+        elif state in ("failed", "refused"):
+            about += f": {record.error}"
+        else:  # nobody is at it
+            state = "stopped" if reached else "waiting"
+            about += f", step {reached:,} of {config.steps:,}" if reached else ""
+        counts[state] += 1
+        at_work += state == "running"
+        if state in ("running", "stopped", "waiting"):
+            left += max(config.steps - reached, 0) * len(members)
+        lines.append(f"program {number + 1}/{len(sweep.programs)} {name}: {state}, {about}")
+    total = sum(len(members) for _, _, members in sweep.programs)
+    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    first = f"{total} members in {len(sweep.programs)} programs: {said}"
+    return [first, *lines, _time_left(left, seconds, trained, at_work)]
+
+
+def _who(holder: dict[str, Any]) -> str:
+    if not holder:
+        return "by another process"
+    return f"by process {holder['pid']} on {holder.get('host')} since {holder.get('since')}"
+
+
+def _time_left(left: int, seconds: float, trained: float, at_work: int) -> str:
+    """From the mean time of a member's step so far; programs of other shapes may differ."""
+    if not left:
+        return "time left: none"
+    if not trained:
+        return "time left: unknown until a program is finished"
+    minutes = left * seconds / trained / max(at_work, 1) / 60
+    return f"time left: about {minutes:,.1f} minutes, with {max(at_work, 1)} at work"
