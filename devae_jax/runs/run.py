@@ -2,18 +2,21 @@
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from devae_jax.evaluation.codes import Coder
+from devae_jax import rng
+from devae_jax.evaluation.codes import Coder, code_shape
 from devae_jax.program import plan as programs
 from devae_jax.program.keys import flatten
 from devae_jax.program.plan import Plan
 from devae_jax.program.references import code_in
 from devae_jax.program.saved import config_of
+from devae_jax.runs import shared
 from devae_jax.runs.folder import Folder
 from devae_jax.training.engine import Steps, mesh_of
 from devae_jax.training.platform import precision_on
@@ -104,6 +107,37 @@ class Run:
         """Reconstruction error of images from logits, [N, H, W, C] each -> [N] nats."""
         return self._functions.error(self._hparams, logits, images)
 
+    def export(self, path: str | os.PathLike) -> Path:
+        """Writes the trained model to a new folder, to share it: see `runs.shared`.
+
+        `load` reads the folder again, a process that has JAX alone its StableHLO. What training
+        needs to go on, the optimiser's state, is not in it.
+
+        Raises:
+          ValueError: the folder is not empty, or a package that this needs is not installed.
+        """
+        num_layers, dim = code_shape(self.coder, self.dataset)
+        rows = [] if self.folder is None else self.folder.scores()
+        shared.write(
+            Path(path),
+            about={
+                "method": self.config.method or self.config.objective.name,
+                "step": self.step,
+                "seed": self.config.seed,
+                "member": self.member,
+                "layers": self.layer_labels or num_layers,
+                "data": dict(self.dataset.identity),
+            },
+            config=self.config,
+            tree={"params": self.state.params, "carry": self.state.carry},
+            encode=self.encode,
+            decode=self.decode,
+            image_shape=self.dataset.image_shape,
+            latent_dim=dim,
+            scores=[r for r in rows if (r["step"], r["member"]) == (self.step, self.member)],
+        )
+        return Path(path)
+
 
 def runs_of(
     plan: Plan,
@@ -130,6 +164,8 @@ def load(
 ) -> Run:
     """The run in `workdir`, rebuilt from its checkpoint alone, on the first device here.
 
+    A folder that `Run.export` wrote is loaded too, wherever it was downloaded to.
+
     Args:
       step: which checkpoint; default the newest that can be read.
       member: which member, if the run is a population.
@@ -139,6 +175,8 @@ def load(
       ValueError: there is no such run, checkpoint or member, it cannot be read, or it needs
         code that is not trusted.
     """
+    if shared.is_shared(Path(workdir)):
+        return _load_shared(Path(workdir), step, member, trust)
     plan, state, reached = _restore(Folder(workdir), step, trust)
     count = len(plan.members)
     if count and member not in range(count):
@@ -182,6 +220,30 @@ def _restore(folder: Folder, step: int | None, trust: bool) -> tuple[Plan, Train
 
     saved = folder.checkpoints(alone=True).restore(abstract, step)
     return plans[-1], saved.state, saved.step
+
+
+def _load_shared(path: Path, step: int | None, member: int | None, trust: bool) -> Run:
+    """The run that was exported to a folder; it is alone there, at one step."""
+    found = shared.read(path)
+    if member is not None or step not in (None, found.step):
+        raise ValueError(
+            f"got member={member}, step={step}, expected none: {path} holds one exported run of "
+            f"step {found.step}"
+        )
+    _check_trust(found.config, trust)
+    plan = programs.plan(found.config)
+    device = jax.local_devices()[0]
+    whole = Steps(plan.program, mesh_of([device])).abstract(plan.hparams)
+    shapes = {"params": whole.params, "carry": whole.carry}
+    tree = jax.device_put(shared.rebuilt(shapes, found.arrays), device)
+    state = TrainState(
+        step=jax.device_put(jnp.int32(found.step), device),
+        params=tree["params"],
+        carry=tree["carry"],
+        opt_state=(),
+        key=rng.seed(plan.config.seed),
+    )
+    return Run(plan, state, step=found.step, folder=Folder(path))
 
 
 def _check_trust(config: ConfigDict, trust: bool) -> None:
