@@ -132,6 +132,14 @@ def test_dci_is_scikit_learns_boosted_trees(jobs):
         assert result["accuracy"][k] == model.score(split[2], split[3][:, k])
 
 
+def test_importance_of_histogram_trees_is_a_share_of_the_gain():
+    rng = np.random.default_rng(0)
+    factors = rng.integers(3, size=(200, 1))
+    codes = np.concatenate([factors + 0.3 * rng.normal(size=(200, 1)), rng.random((200, 2))], 1)
+    result = metrics.dci(codes, factors, codes, factors, model="hist_boosted", jobs=1)
+    assert result["importance"].sum() == pytest.approx(1) and result["importance"][0, 0] > 0.8
+
+
 def test_dci_tells_its_cost_first():
     told = []
     rng = np.random.default_rng(0)
