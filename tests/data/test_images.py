@@ -30,6 +30,11 @@ def test_images_come_in_the_order_asked_for():
     expected = jax.jit(toy.observe)(toy.arrays, data.points_of(toy, numbers))
     np.testing.assert_array_equal(seen, expected)
     assert data.images_of(toy, numbers[:0]).shape == (0, 16, 16, 1)
+    for wrong in ([-1, 5], [0, toy.size]):
+        with pytest.raises(
+            ValueError, match=f"got image numbers {wrong[0]} to {wrong[1]}, expected"
+        ):
+            data.images_of(toy, wrong)
 
 
 def test_host_and_device_agree():

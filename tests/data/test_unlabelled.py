@@ -132,7 +132,7 @@ def test_records(tmp_path, cache_dir):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
-@pytest.mark.parametrize("shape", [(7, 8, 6), (7, 8, 6, 3)])
+@pytest.mark.parametrize("shape", [(7, 8, 6), (7, 8, 6, 4)])
 def test_arrays(tmp_path, suffix, shape):
     pixels = np.random.RandomState(0).randint(0, 256, shape, np.uint8)
     path = tmp_path / f"file{suffix}"

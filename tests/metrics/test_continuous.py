@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from devae_jax import metrics
+from devae_jax.metrics.numeric import check_numeric
 
 RNG = np.random.RandomState(0)
 VALUES, VALUES_TEST = RNG.uniform(-1, 1, (600, 3)), RNG.uniform(-1, 1, (300, 3))
@@ -130,3 +131,14 @@ def test_bad_values(values, message):
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_codes_are_scaled_by_those_that_are_learned_from():
+    rng = np.random.default_rng(0)
+    codes, test = (rng.normal(3.0, 2.0, size=(100, 3)) for _ in range(2))
+    codes[:, 2] = 0.7
+    known = check_numeric(codes, codes[:, :1], test, test[:, :1])
+    np.testing.assert_allclose(known.codes.mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(known.codes.std(0), [1, 1, 0])
+    expected = (test[:, :2] - codes[:, :2].mean(0)) / codes[:, :2].std(0)
+    np.testing.assert_allclose(known.codes_test[:, :2], expected)
