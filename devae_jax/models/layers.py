@@ -1,7 +1,7 @@
 """Layers with named initialisers, shared by all architectures."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -27,12 +27,14 @@ class Style(NamedTuple):
     dtype: of the computation; parameters are made in float32. "float64" is for comparisons
         under `jax_enable_x64`
     axis_name: mapped axis over which batch statistics are averaged
+    remat: blocks are computed again on the way back instead of kept, see `block`
     """
 
     init: str = "torch"
     convolution: str = "native"
     dtype: str = "float32"
     axis_name: str | None = None
+    remat: bool = False
 
 
 def relu(x: Array, style: Style) -> Array:
@@ -58,6 +60,18 @@ def _uniform(bound: float):
         return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
 
     return init if bound else lambda key, shape: jnp.zeros(shape, jnp.float32)
+
+
+def block(module: type[nn.Module], style: Style, static: tuple[int, ...] = ()) -> Any:
+    """A module's class, or the same that keeps its input alone if the style says so.
+
+    static: numbers of the arguments of its call that are Python values; self is 0
+    """
+    if not style.remat:
+        return module
+    made = nn.remat(module, static_argnums=static)
+    made.__name__ = module.__name__  # names of parameters begin with it
+    return made
 
 
 class Affine(nn.Module):

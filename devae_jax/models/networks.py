@@ -16,6 +16,8 @@ from devae_jax.models.layers import Style
 ImageShape = tuple[int, int, int]
 Factory = Callable[[ImageShape, int | None, Style], nn.Module]
 
+BLOCKS = ("residual", "resnet50", "resnet14")  # networks of blocks, which can be computed again
+
 
 def _check(name: str, image_shape: ImageShape, sizes: tuple[int, ...]) -> None:
     height, width, _ = image_shape

@@ -5,7 +5,7 @@ import functools
 import flax.linen as nn
 import jax
 
-from devae_jax.models.layers import Conv, Dense, Style
+from devae_jax.models.layers import Conv, Dense, Style, block
 from devae_jax.types import Array
 
 SIZES = (64, 128)
@@ -43,12 +43,12 @@ class ResidualEncoder(nn.Module):
         style = self.style._replace(convolution="native")
         first, *rest = _channels(x.shape[1], self.width)
         x = leaky_relu(Conv(first, style, size=5, stride=2)(x))
-        x = Block(style)(Block(style)(x))
+        x = _two_blocks(x, style)
         for features in rest:
             if features != x.shape[-1]:
                 x = Conv(features, style, size=1)(x)
             x = nn.avg_pool(x, (2, 2), (2, 2))
-            x = Block(style)(Block(style)(x))
+            x = _two_blocks(x, style)
         x = leaky_relu(x.reshape(x.shape[0], -1))
         x = leaky_relu(Dense(8 * self.width, style)(x))
         return nn.LayerNorm(dtype=style.dtype)(x)
@@ -69,12 +69,17 @@ class ResidualDecoder(nn.Module):
         x = leaky_relu(Dense(4 * self.width, style)(z))
         x = leaky_relu(Dense(8 * self.width, style)(x))
         x = Dense(16 * first, style)(x).reshape(-1, 4, 4, first)
-        x = Block(style)(Block(style)(x))
+        x = _two_blocks(x, style)
         for features in rest:
             if features != x.shape[-1]:
                 x = Conv(features, style, size=1)(x)
-            x = Block(style)(Block(style)(_double(x)))
+            x = _two_blocks(_double(x), style)
         return Conv(self.image_shape[-1], style, size=5)(leaky_relu(_double(x)))
+
+
+def _two_blocks(x: Array, style: Style) -> Array:
+    unit = block(Block, style)
+    return unit(style)(unit(style)(x))
 
 
 def _double(x: Array) -> Array:

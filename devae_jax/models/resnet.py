@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from devae_jax.models.layers import Conv, Style
+from devae_jax.models.layers import Conv, Style, block
 from devae_jax.types import Array
 
 SIZES = (32, 64, 128, 224)
@@ -64,8 +64,9 @@ class ResNet(nn.Module):
         x = Conv(self.width, style, size=7, stride=2, biased=False)(x)
         x = nn.relu(Normalise(style)(x, train))
         x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        unit = block(Bottleneck, style, static=(2,))
         for stage, depth in enumerate(self.depths):
-            for block in range(depth):
-                stride = 2 if stage > 0 and block == 0 else 1
-                x = Bottleneck(self.width * 2**stage, stride, style)(x, train)
+            for number in range(depth):
+                stride = 2 if stage > 0 and number == 0 else 1
+                x = unit(self.width * 2**stage, stride, style)(x, train)
         return jnp.mean(x, axis=(1, 2))

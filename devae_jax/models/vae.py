@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from devae_jax.models import strided
 from devae_jax.models.latents import LATENTS
 from devae_jax.models.layers import INITIALISERS, Dense, Style
-from devae_jax.models.networks import DECODERS, ENCODERS
+from devae_jax.models.networks import BLOCKS, DECODERS, ENCODERS
 from devae_jax.names import lookup
 from devae_jax.rng import stream
 from devae_jax.types import Array, Context, Model, Posterior
@@ -74,6 +74,7 @@ def vae(
     convolution: str = "auto",
     dtype: str = "float32",
     width: int | None = None,
+    remat: bool = False,
 ) -> Model:
     """Encoder, K latent layers and one decoder for all of them (DeVAE; K = 1: a classical VAE).
 
@@ -84,6 +85,7 @@ def vae(
         e_i ~ N(0, 1) in R^D, concatenated after z
       init, convolution, dtype: see `Style`; convolution "auto" follows the platform
       width: channels of the first layer (units of "mlp"), None for the published number
+      remat: blocks of a network in BLOCKS are computed again on the way back, not kept
 
     Returns:
       Model with params {"encoder", "latents", "decoder"} and carry {} or {"batch_stats"}.
@@ -94,7 +96,12 @@ def vae(
     """
     check_shape(context, width=width)
     image_shape, latent_dim, num_layers = context[:3]
-    style = make_style(context, init, convolution, dtype)
+    style = make_style(context, init, convolution, dtype)._replace(remat=remat)
+    if remat and not {encoder, decoder} & {*BLOCKS}:
+        raise ValueError(
+            f"got model.remat=True with encoder={encoder!r} and decoder={decoder!r}, expected "
+            f"a network of blocks, {', '.join(BLOCKS)}; choose one, or use micro_batches"
+        )
     layers = lookup(LATENTS, latents, "latents")(num_layers, latent_dim)
     trunk = lookup(ENCODERS, encoder, "encoder")(image_shape, width, style)
     encoder_net = Encoder(trunk, latent_dim, layers.heads, style)

@@ -135,12 +135,8 @@ def _accumulated(
     def add(total: Any, position: Any) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, total, part(position)), None
 
-    total = part(0)
-    if layout.platform == "cpu":  # whose convolutions are slow in a loop
-        for position in range(1, parts):
-            total, _ = add(jax.lax.optimization_barrier(total), position)
-    else:
-        total, _ = jax.lax.scan(add, total, jnp.arange(1, parts))
+    # A loop: side by side, parts would be computed together and save no memory.
+    total, _ = jax.lax.scan(add, part(0), jnp.arange(1, parts))
     metrics, grads = jax.tree.map(lambda x: x / parts, total)
     return state.carry, metrics, grads
 

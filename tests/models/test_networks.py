@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 
 import flax.linen as nn
 import jax
@@ -149,3 +150,28 @@ def test_relu_is_that_of_flax_on_every_platform():
         wanted, wanted_pull = jax.vjp(nn.relu, x)
         np.testing.assert_array_equal(value, wanted)
         np.testing.assert_array_equal(pull(x), wanted_pull(x))
+
+
+def test_blocks_computed_again_keep_parameters_and_are_as_many():
+    context, key = Context((64, 64, 3), 4), jax.random.key(0)
+    images = jax.ShapeDtypeStruct((2, 64, 64, 3), "float32")
+    for encoder, decoder, blocks in (("resnet14", "residual", 4), ("residual", "residual", 8)):
+        traced = []
+        for remat in (False, True):
+            model = vae(context, encoder=encoder, decoder=decoder, remat=remat, width=4)
+            params, carry = jax.eval_shape(model.init, key)
+            encode = functools.partial(model.encode, step=0, train=True)
+            text = str(jax.make_jaxpr(encode)(params, carry, images))
+            traced.append(
+                (
+                    jax.tree.structure((params, carry)),
+                    len(re.findall(r"= (?:remat|checkpoint)\w*\[", text)),
+                )
+            )
+        assert traced[0] == (traced[1][0], 0)
+        assert traced[1][1] == blocks
+
+
+def test_without_blocks_there_is_nothing_to_compute_again():
+    with pytest.raises(ValueError, match=r"encoder='conv' .* expected a network of blocks, residu"):
+        vae(Context((64, 64, 3), 4), remat=True)

@@ -91,3 +91,12 @@ def test_a_batch_that_the_parts_do_not_divide():
         ValueError, match=r"batch_size=16 on 1 devices in 3 parts, .* multiple of 3"
     ):
         engine(plan.program, plan.hparams, devices=jax.devices()[:1])
+
+
+def test_parts_take_less_memory():
+    needed = []
+    for parts in (1, 8):
+        plan = plan_of("vae", parts, **{"batch_size": 64, "data.image_size": 64})
+        bound = engine(plan.program, plan.hparams, devices=jax.devices()[:1])
+        needed.append(bound.memory(0, 1).temporary)
+    assert needed[1] < 0.75 * needed[0]
