@@ -231,7 +231,7 @@ def tests_of(file: str) -> list[str]:
 
 
 def run(tests: list[str], folder: Path) -> tuple[str, float, str]:
-    """The tests in `folder`: "survived", "killed" or "slow" (killed too); seconds; which failed."""
+    """The tests in `folder`: "survived", "killed" or "slow", undecided; seconds; which failed."""
     began, log = time.monotonic(), folder / "log.txt"
     child = os.fork()
     if not child:
@@ -312,14 +312,14 @@ def report(rows: list[dict]) -> str:
     """The score, and what survived without an explanation."""
     known = explained()
     counted = [row for row in rows if row["name"] not in known]
-    open_ = [row for row in counted if row["outcome"] == "survived"]
-    killed, equivalent = len(counted) - len(open_), len(rows) - len(counted)
-    score = 100 * killed / max(len(counted), 1)
+    killed = [row for row in counted if row["outcome"] == "killed"]
+    score = 100 * len(killed) / max(len(counted), 1)
     lines = [
-        f"{len(rows)} mutants: {killed} killed, {equivalent} change nothing, "
-        f"{len(open_)} survived: {score:.0f} % killed"
+        f"{len(rows)} mutants of the present sources, {len(rows) - len(counted)} of which change "
+        f"nothing; {len(killed)} of the other {len(counted)} killed: {score:.0f} %"
     ]
-    return "\n".join([*lines, *(f"  {row['name']} (line {row['line']})" for row in open_)])
+    lines += [f"{row['outcome']}: {row['name']}" for row in counted if row not in killed]
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -328,25 +328,23 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=Path, default=Path("mutants.jsonl"))
     parser.add_argument("--files", nargs="*", help="of devae_jax, objectives/tc.py")
-    parser.add_argument("--again", action="store_true", help="run the survivors in --rows again")
+    parser.add_argument(
+        "--again", action="store_true", help="run those that survived or were slow again"
+    )
     parser.add_argument("--report", action="store_true", help="print what --rows says")
     given = parser.parse_args()
-    rows = read_rows(given.rows)
-    if not given.report:
-        files = given.files or [
-            f"{part}/{path.name}"
-            for part in PARTS
-            for path in (ROOT / "devae_jax" / part).iterdir()
-        ]
-        wanted = sampled([file for file in files if file.endswith(".py")], given.count, given.seed)
-        if given.again:
-            again = {row["name"] for row in rows if row["outcome"] == "survived"}
-            wanted = [mutant for mutant in wanted if mutant.name in again]
-            rows = [row for row in rows if row["name"] not in again]
-        done = {row["name"] for row in rows}
-        measure([mutant for mutant in wanted if mutant.name not in done], given.rows)
-        rows = read_rows(given.rows)
-    print(report(rows))
+    files = given.files or [
+        f"{part}/{path.name}" for part in PARTS for path in (ROOT / "devae_jax" / part).glob("*.py")
+    ]
+    every = sampled(files, sys.maxsize, given.seed)
+    rows = {row["name"]: row for row in read_rows(given.rows)}
+    if given.again:
+        undecided = {name for name, row in rows.items() if row["outcome"] != "killed"}
+        measure([m for m in every if m.name in undecided - explained().keys()], given.rows)
+    elif not given.report:
+        measure([m for m in every[: given.count] if m.name not in rows], given.rows)
+    names = {mutant.name for mutant in every}
+    print(report([row for row in read_rows(given.rows) if row["name"] in names]))
 
 
 if __name__ == "__main__":

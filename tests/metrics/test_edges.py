@@ -54,6 +54,8 @@ def test_dead_latents_by_their_own_entropy():
     codes[:, 0] = 0.7
     result = metrics.mig_sup(codes, factors, normaliser="code")
     assert result["per_latent"][0] == 0 and 0 < result["mig_sup"] < 1
+    bits = np.arange(400)[:, None] // np.array([1, 2]) % 2  # of 0.69 nats
+    assert metrics.mig_sup(1.0 * bits, bits, normaliser="code")["mig_sup"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("name", ["mig", "mig_sup", "modularity", "irs", "med", "diffusion"])

@@ -74,6 +74,7 @@ def test_areas_equal_scikit_learns():
     scores = np.round(rng.random((300, 4)) + 0.3 * np.eye(4)[labels], 1)  # with ties
     expected = np.mean([roc_auc_score(labels == v, scores[:, v]) for v in range(4)])
     assert macro_area(scores, labels) == pytest.approx(expected)
+    assert macro_area(scores[:, :1], 0 * labels) == 0.5  # nothing to tell apart
 
 
 def test_information_equals_scikit_learns():
@@ -253,6 +254,15 @@ def test_kl_and_active_units_by_formula():
     expected = 0.5 * (0.25 + 1 - 1 - np.log(0.25))
     np.testing.assert_allclose(result["per_latent"], [expected, 0], atol=1e-12)
     assert metrics.active_units(mean)["active_units"] == 1
+    assert metrics.active_units(mean, threshold=1.0)["active_units"] == 0  # not over it
+
+
+def test_little_information_in_two_latents_is_diffused_by_half():
+    rng = np.random.default_rng(0)
+    factors = rng.integers(2, size=(4000, 1))
+    weak = np.where(rng.random((4000, 1)) < 0.3, 1 - factors, factors).astype(float)
+    result = metrics.diffusion(np.concatenate([weak, weak], axis=1), factors)
+    assert result["outside"][0] < 0.1 and result["diffusion"] == pytest.approx(0.5)
 
 
 def test_a_row_of_zeros_is_spread_evenly():

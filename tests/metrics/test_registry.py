@@ -169,6 +169,10 @@ def test_other_options_than_published_are_not_called_so():
         assert result["protocol"] in ("binned", "custom"), name
 
 
+def test_a_score_is_from_zero_to_one_unless_it_says_otherwise():
+    assert SCORES["mig"].range == (0.0, 1.0)
+
+
 def test_a_metric_itself_may_need_all_that_is_there_and_no_more():
     own = METRICS["kl"]
     assert metrics_of([own], own.needs) == {"kl": own}

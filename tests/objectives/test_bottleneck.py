@@ -59,6 +59,13 @@ def test_capacities_are_annealed_layer_by_layer():
         np.testing.assert_allclose(metrics["capacity"], expected, rtol=1e-6)
 
 
+def test_annealing_is_as_published_unless_told_otherwise():
+    """Burgess et al. 2018: 25 nats, gamma = 1000, over 100,000 steps."""
+    for step, expected in ((50_000, 1000 * 7.5), (100_000, 1000 * 5.0), (200_000, 1000 * 5.0)):
+        value, _, _ = value_and_grad(kl.annealed(context()), [[12.0, 8.0]], step)
+        np.testing.assert_allclose(value, [expected], rtol=1e-5)
+
+
 def test_deft_takes_a_list_of_any_length_and_one_layer():
     value, _, _ = value_and_grad(
         kl.deft_pressure(context(), betas=jnp.asarray([9.0, 3.0]), stage_steps=10.0), [[2.0]], 10

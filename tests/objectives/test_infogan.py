@@ -50,6 +50,17 @@ def test_both_players_learn_and_the_loss_is_the_generators(start, variant):
     np.testing.assert_allclose(metrics["loss"], metrics["generator/loss"], rtol=1e-6)
 
 
+def test_losses_of_the_two_games():
+    real, fake = jnp.asarray([3.0, 1.0]), jnp.asarray([0.5, 1.5])
+    wasserstein, minimax = VARIANTS["wasserstein_gp"], VARIANTS["minimax"]
+    assert wasserstein.critic(real, fake) == -1 and wasserstein.generator(fake) == -1
+    assert wasserstein.place(8.0, 4.0, 0.25) == 5 and minimax.place(8.0, 4.0, 0.25) == 8
+    told = -np.log(1 / (1 + np.exp(-np.array([3.0, 1.0, -0.5, -1.5]))))
+    np.testing.assert_allclose(minimax.critic(real, fake), told.reshape(2, 2).mean(1).sum(), 1e-6)
+    fooled = -np.log(1 / (1 + np.exp(-np.array([0.5, 1.5]))))
+    np.testing.assert_allclose(minimax.generator(fake), fooled.mean(), 1e-6)
+
+
 def test_the_critics_penalty_leaves_the_generator_alone(start):
     one, _ = grads_of(start, gradient_penalty=1.0)
     ten, _ = grads_of(start, gradient_penalty=10.0)
