@@ -234,7 +234,8 @@ class Checkpoints:
         return record
 
     def _state(self, step: int, record: dict[str, Any], shapes: Any) -> Any:
-        """The state of a checkpoint, checked; without `shapes` as dicts."""
+        """The state of a checkpoint, checked; without `shapes` as dicts, on one device."""
+        shapes = self._saved_shapes(step) if shapes is None else shapes
         state = self._manager.restore(
             step, args=ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
         ).state
@@ -251,3 +252,11 @@ class Checkpoints:
         if (np.asarray(reached.addressable_data(0)) != step).any():
             raise CorruptCheckpointError(f"its state is not of step {step}")
         return state
+
+    def _saved_shapes(self, step: int) -> Any:
+        """What a state looks like, for this process alone, whatever devices it was saved on."""
+        tree = ocp.StandardCheckpointHandler().metadata(self.directory / str(step) / "state").tree
+        place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree
+        )

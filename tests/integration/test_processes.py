@@ -14,6 +14,7 @@ from PIL import Image
 
 from devae_jax.launch import processes
 from devae_jax.launch.common import EXIT_BAD_INPUT, EXIT_STOPPED
+from devae_jax.runs.folder import Folder
 from devae_jax.runs.train import train, train_members
 from tests.integration import worker
 from tests.launch.commands import ROOT, start, train_flags
@@ -84,7 +85,8 @@ def alone(tmp_path_factory):
 @pytest.mark.parametrize("mode, other", [("jit", "pmap"), ("pmap", "jit")])
 def test_two_processes_train_as_one_and_one_goes_on_in_the_other_mode(pair, alone, mode, other):
     np.testing.assert_allclose(losses(pair / mode), alone[:2], rtol=1e-5)
-    assert (pair / mode / "checkpoints" / "10").is_dir()
+    # Digests of what two processes had, checked by one, whose devices are others.
+    assert list(Folder(pair / mode).checkpoints(alone=True).good_steps()) == [10]
     np.testing.assert_allclose(on_one_device(pair / mode, 20, other), alone, rtol=1e-5)
 
 
@@ -96,6 +98,12 @@ def test_more_processes_and_devices_train_as_one(tmp_path, count, devices, membe
     expected = on_one_device(tmp_path / "alone", 10, members=members)
     for mode in ("jit", "pmap"):
         np.testing.assert_allclose(losses(tmp_path / mode), expected, rtol=1e-5)
+        assert list(Folder(tmp_path / mode).checkpoints(alone=True).good_steps()) == [10]
+        largest = max((tmp_path / mode).rglob("d/*"), key=lambda file: file.stat().st_size)
+        content = bytearray(largest.read_bytes())
+        content[len(content) // 2] ^= 1
+        largest.write_bytes(content)
+        assert not list(Folder(tmp_path / mode).checkpoints(alone=True).good_steps())
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import sys
@@ -165,7 +166,8 @@ def main(folder, kills, seed, real=False):
             done += not ended
         runs += 1
         same += ends(path) == ends(whole)
-        left = [item.name for item in path.rglob("*") if "tmp" in item.name]
+        # A killed writer's own small file stays for ten minutes: another may be writing it.
+        left = [item.name for item in path.rglob("*tmp*") if not re.match(r"\..*\.tmp$", item.name)]
         assert not left, left
         shutil.rmtree(path)
     return {"kills": done, "runs": runs, "same": same, "seconds": round(length, 2)}
