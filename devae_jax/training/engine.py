@@ -239,7 +239,7 @@ def engine(
     tables = None if steps.streaming else jax.device_put(program.source.arrays, table_sharding)
     one = steps._replace(members=None) if in_turn else steps
     shapes = steps.abstract(hparams)
-    compiled = functools.cache(lambda count: one._replace(length=count).compiled())
+    compiled = functools.cache(lambda n, mode=mode: one._replace(length=n, mode=mode).compiled())
 
     host_batches = program.source.host_batches
     arrays_of = (
@@ -281,7 +281,8 @@ def engine(
 
     def memory(step, count):
         arrays, numbers = arrays_of(step, count), pick(hparams, 0) if in_turn else hparams
-        lower = compiled(count if form.scan else None).lower
+        how = ("jit",) if jax.process_count() > 1 else ()  # pmap lowers no shapes there
+        lower = compiled(count if form.scan else None, *how).lower
         program: Any = lower(numbers, one.abstract(numbers), arrays).compile()
         temporary = program.memory_analysis().temp_size_in_bytes
         return Memory(on_a_device(arrays), on_a_device(shapes), temporary, limit_of(devices[0]))
