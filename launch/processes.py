@@ -35,7 +35,7 @@ def guarded(main: Callable[[], int], lost: int) -> int:
     """The exit code of `main`, run in a child; `lost` if the job lost a process.
 
     JAX aborts a process whose coordinator is gone, from a thread that Python cannot stop: the
-    parent sees it. SIGTERM and SIGINT are passed on.
+    parent sees it. The signals that stop a run are passed on.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -50,7 +50,7 @@ def guarded(main: Callable[[], int], lost: int) -> int:
     def forward(number: int, _: Any) -> None:
         os.kill(child, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, forward)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == -signal.SIGABRT:
@@ -103,6 +103,12 @@ def join(job: Job) -> None:
         raise ValueError(
             f"got no job of many processes ({error}), expected one that JAX detects; give "
             "--coordinator, --processes and --process"
+        ) from error
+    except RuntimeError as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise ValueError(
+            f"got no job within {job.patience} s ({reason}), expected process 0 to answer; start "
+            "it, fix the address, or set --patience"
         ) from error
 
 

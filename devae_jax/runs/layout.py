@@ -15,6 +15,7 @@ CONTENTS = (
 )
 FOLDERS = ("checkpoints", "tensorboard", "figures", "profile")
 LOCK = ".lock"
+BESIDE = (LOCK, "logs")  # what others write there, also before the run; launch/slurm.py
 
 
 def present(path: Path) -> list[Path]:
@@ -23,7 +24,7 @@ def present(path: Path) -> list[Path]:
     Raises:
       ValueError: there is something else.
     """
-    found = [item.name for item in path.iterdir() if item.name != LOCK]
+    found = [item.name for item in path.iterdir() if item.name not in BESIDE]
     if found and "config.json" not in found:
         raise ValueError(
             f"got workdir={path} with {', '.join(sorted(found)[:5])} but no config.json, "

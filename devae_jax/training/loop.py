@@ -20,6 +20,9 @@ from devae_jax.training.step import is_watched
 from devae_jax.training.writer import Writer
 from devae_jax.types import Metrics, TrainState
 
+# Users and schedulers stop a run by these; SLURM's --signal sends one of the latter two.
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
 # (the state of every run, on this process's first device; step) -> a row of scores
 Evaluate = Callable[[list[TrainState], int], Mapping[str, Any]]
 
@@ -56,7 +59,7 @@ def train(
     evaluate: Evaluate | None = None,
     progress: bool = True,
 ) -> tuple[int, TrainState]:
-    """Trains to `schedule.steps` or until SIGTERM/SIGINT, from the newest good checkpoint.
+    """Trains to `schedule.steps` or until one of `STOPS` comes, from the newest good checkpoint.
 
     Args:
       meta: what the checkpoints say of themselves; "data" and "members" must be those of the
@@ -183,7 +186,7 @@ def check_finite(metrics: Metrics, step: int, members: int | None = None) -> Non
 
 @contextlib.contextmanager
 def _signals() -> Iterator[Callable[[], bool]]:
-    """Turns SIGTERM and SIGINT into a wish to stop; a second one stops at once."""
+    """Turns the signals of `STOPS` into a wish to stop; a second one stops at once."""
     received: list[int] = []
 
     def stopped() -> bool:
@@ -196,7 +199,7 @@ def _signals() -> Iterator[Callable[[], bool]]:
         received.append(number)
         signal.signal(number, signal.SIG_DFL)
 
-    old = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    old = {number: signal.signal(number, note) for number in STOPS}
     try:
         yield stopped
     finally:

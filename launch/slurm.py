@@ -1,0 +1,112 @@
+"""Submits a run or a sweep to SLURM through submitit, which is in the extra [slurm].
+
+    devae-slurm --run="sweep --config=sweeps/quickstart --workdir=runs/s" \
+        --parameters=slurm_partition=gpu,gpus_per_node=1,timeout_min=240
+
+A sweep becomes an array of as many tasks as it has programs. Each takes a program that nobody
+trains, and the next one when it is done: so the array may be narrower (`--tasks`), and what a lost
+node left is taken by another. Before the time limit and on preemption a task saves and is queued
+again. Logs lie in W/logs. `--cluster=local` runs the same tasks on this machine.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from devae_jax.launch import common
+from devae_jax.names import lookup
+
+_RUN = flags.DEFINE_string("run", None, "What devae- commands do: 'sweep --config=...'.")
+_TASKS = flags.DEFINE_integer("tasks", None, "Tasks of the array.", lower_bound=1)
+_CLUSTER = flags.DEFINE_string("cluster", "slurm", "slurm, or local: processes of this machine.")
+_PARAMETERS = flags.DEFINE_list("parameters", [], "name=value of submitit's executor.")
+
+
+def main() -> int:
+    try:
+        import submitit
+    except ImportError as error:
+        raise ValueError(
+            f"got no submitit ({error}), expected it installed; pip install 'devae_jax[slurm]'"
+        ) from error
+
+    from devae_jax.launch.requeue import Task
+
+    command, workdir = parsed(_RUN.value or "")
+    tasks = _TASKS.value or (programs(command) if "devae_jax.launch.sweep" in command else 1)
+    lookup(dict.fromkeys(("slurm", "local")), _CLUSTER.value, "--cluster")
+    options = {"name": workdir.name, **parameters(_PARAMETERS.value)}
+    try:
+        executor = submitit.AutoExecutor(workdir / "logs", cluster=_CLUSTER.value)
+        executor.update_parameters(**options)
+    except (RuntimeError, NameError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"got {str(error).splitlines()[0]}, expected --parameters of submitit on a machine "
+            "that can submit; fix them, or try --cluster=local"
+        ) from error
+    with executor.batch():
+        jobs = [executor.submit(Task(command)) for _ in range(tasks)]
+    for job in jobs:
+        print(f"job {job.job_id}: {job.paths.stdout}", flush=True)
+    return 0
+
+
+def parsed(run: str) -> tuple[list[str], Path]:
+    """The command that a task gives, and its workdir.
+
+    Raises:
+      ValueError: it is neither train nor sweep, or names no workdir.
+    """
+    words = shlex.split(run)
+    if not words or words[0] not in ("train", "sweep"):
+        raise ValueError(f"got --run={run!r}, expected 'train --…' or 'sweep --…'; see --help")
+    places = [m[1] for word in words if (m := re.fullmatch(r"--?workdir=(.+)", word))]
+    if len(places) != 1:
+        raise ValueError(f"got --run={run!r}, expected one --workdir=… in it; add it")
+    leave = ["--nowait"] if words[0] == "sweep" else []
+    return [sys.executable, "-m", f"devae_jax.launch.{words[0]}", *words[1:], *leave], Path(
+        places[0]
+    ).absolute()
+
+
+def programs(command: list[str]) -> int:
+    """How many programs a sweep has; its config is checked by the way.
+
+    Raises:
+      ValueError: it is refused; says why.
+    """
+    done = subprocess.run([*command, "--plan"], capture_output=True, text=True)
+    found = re.search(r"^program \d+/(\d+):", done.stdout, re.MULTILINE)
+    if done.returncode or not found:
+        raise ValueError(
+            (done.stderr.strip().splitlines() or ["no programs"])[-1].removeprefix("error: ")
+        )
+    return int(found[1])
+
+
+def parameters(given: list[str]) -> dict[str, Any]:
+    """{"timeout_min": 240} of "timeout_min=240"; whole numbers are numbers.
+
+    Raises:
+      ValueError: no name=value.
+    """
+    found: dict[str, Any] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not (name and sign):
+            raise ValueError(f"got --parameters={text}, expected name=value,…; fix it")
+        found[name] = int(value) if value.isdigit() else value
+    return found
+
+
+def console() -> None:
+    common.run(main)
+
+
+if __name__ == "__main__":
+    console()
