@@ -19,7 +19,7 @@ class Task:
 
     def __init__(self, command: Sequence[str]):
         self.command, self.folder = list(command), os.getcwd()
-        self._running: subprocess.Popen | None = None
+        self._running: int | None = None
         self._told = False
 
     def __call__(self) -> None:
@@ -27,8 +27,8 @@ class Task:
         from submitit import JobEnvironment
 
         signal.signal(signal.SIGTERM, self._stop)
-        self._running = subprocess.Popen(self.command, cwd=self.folder)
-        code = self._running.wait()
+        self._running = subprocess.Popen(self.command, cwd=self.folder).pid
+        code = _code(self._running)
         if code == EXIT_STOPPED and not self._told:
             os.kill(os.getpid(), JobEnvironment._usr_sig())
         if code:
@@ -39,12 +39,24 @@ class Task:
         from submitit.helpers import DelayedSubmission
 
         self._stop()
-        code = self._running.wait() if self._running else EXIT_STOPPED
+        code = EXIT_STOPPED if self._running is None else _code(self._running)
         again = Task(self.command)
         again.folder = self.folder
         return DelayedSubmission(again) if code else None
 
     def _stop(self, *_: Any) -> None:
         self._told = True
-        if self._running is not None and self._running.poll() is None:
-            self._running.send_signal(signal.SIGTERM)
+        if self._running is not None:
+            os.kill(self._running, signal.SIGTERM)
+
+
+def _code(process: int) -> int:
+    """The exit code of a process, once it has ended.
+
+    It is left to be asked again: submitit calls `checkpoint` from a signal handler, which
+    interrupts this very call.
+    """
+    found = os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    if found is None:
+        raise RuntimeError(f"got no exit code of process {process}, expected one; give it again")
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status

@@ -32,6 +32,12 @@ class Folder:
     """The folder of one run or population."""
 
     def __init__(self, path: str | os.PathLike):
+        """Raises ValueError for the address of an object store, where locks do not hold."""
+        if "://" in str(path):
+            raise ValueError(
+                f"got workdir={path}, expected a folder of a file system: one writer is kept by a "
+                "lock that object stores do not have; train on a disk and copy the folder there"
+            )
         self.path = Path(path).absolute()
 
     @property
@@ -162,6 +168,11 @@ class Folder:
             ) from error
         with claimed(path / LOCK, f"workdir={path}"):
             yield
+
+    def held(self) -> bool:
+        """Whether someone holds the folder, as this process sees it."""
+        # Listing makes a network disk look again.
+        return self.path.is_dir() and LOCK in os.listdir(self.path)
 
     def prepare(
         self,

@@ -152,7 +152,7 @@ def opened(
       ValueError: the sweep is wrong or has a member twice, or the folder is of something else.
       StorageError: there is no room, no permission or no such disk.
     """
-    path, groups = Path(workdir).absolute(), planning.plan(config, axes)
+    path, groups = Folder(workdir).path, planning.plan(config, axes)
     saved = manifest.read(path)
     before = {} if saved is None or at_once else saved["at_once"]
     sizes = {}

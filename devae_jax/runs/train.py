@@ -72,12 +72,15 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
 
     def affordable() -> None:
         """Compiles the steps and says what they need, before anything is written."""
+        if plan.parallel.mode == "pmap" and jax.process_count() > 1:
+            return  # pmap lowers no shapes of arrays that other processes have parts of
         needed = bound.memory(0, plan.schedule.window(0))
         needed.check()
         if plan.progress and first:
             print(f"each device holds {needed}", file=sys.stderr, flush=True)
 
     with folder.writing() if first else contextlib.nullcontext():
+        _check_shared(folder)
         if first:
             folder.prepare(
                 plan.config,
@@ -106,6 +109,25 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
         )
     states = loop.states_of(bound, state)
     return runs_of(plan, states, step=step, folder=folder, functions=functions)
+
+
+def _check_shared(folder: Folder) -> None:
+    """That all processes of a job see the folder that the first one holds: all save in it.
+
+    Raises:
+      ValueError: in every process; names those that do not.
+    """
+    if jax.process_count() == 1:
+        return
+    multihost_utils.sync_global_devices("the folder is held")
+    seen = multihost_utils.process_allgather(np.array(folder.held()))
+    if not seen.all():
+        blind = ", ".join(map(str, np.flatnonzero(~seen)))
+        raise ValueError(
+            f"got workdir={folder.path} that process {blind} does not share with process 0, "
+            "expected one folder for all processes, as each saves its part; choose one on a "
+            "network disk"
+        )
 
 
 def bind(plan: Plan) -> Engine:

@@ -175,6 +175,16 @@ def test_processes_with_other_configs_all_stop(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+def test_processes_that_share_no_folder_all_stop(tmp_path):
+    mine, other = tmp_path / "run", tmp_path / "elsewhere"
+    for one in begin(mine, f"--workdir={other}"):
+        output, _ = one.communicate(timeout=120)
+        assert one.returncode == EXIT_BAD_INPUT
+        assert "that process 1 does not share with process 0, expected one folder" in output
+    assert list(mine.iterdir()) == [] and not other.exists()
+
+
 @pytest.mark.parametrize(
     "job, message",
     [
