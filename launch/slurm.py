@@ -9,10 +9,13 @@ node left is taken by another. Before the time limit and on preemption a task sa
 again. Logs lie in W/logs. `--cluster=local` runs the same tasks on this machine.
 """
 
+import contextlib
+import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +52,29 @@ def main() -> int:
             f"got {str(error).splitlines()[0]}, expected --parameters of submitit on a machine "
             "that can submit; fix them, or try --cluster=local"
         ) from error
-    with executor.batch():
+    with _quiet(), executor.batch():
         jobs = [executor.submit(Task(command)) for _ in range(tasks)]
     for job in jobs:
         print(f"job {job.job_id}: {job.paths.stdout}", flush=True)
     return 0
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What is started in the block does not hold this process's output open; jobs have logs."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = {number: os.dup(number) for number in (1, 2)}
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in kept:
+        os.dup2(nowhere, number)
+    try:
+        yield
+    finally:
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(nowhere)
 
 
 def parsed(run: str) -> tuple[list[str], Path]:

@@ -72,7 +72,13 @@ def _train(workdir: str) -> int:
                 _PATIENCE.value,
             )
         )
-        processes.agree({"jax": jax.__version__, "--config": _CONFIG.value.to_json_best_effort()})
+        processes.agree(
+            {
+                "jax": jax.__version__,
+                "--processes": _PROCESSES.value,
+                "--config": _CONFIG.value.to_json_best_effort(),
+            }
+        )
 
     from devae_jax.evaluation.rows import table
     from devae_jax.runs import results

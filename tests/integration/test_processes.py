@@ -166,12 +166,15 @@ def test_one_told_to_stop_stops_all_and_one_killed_ends_all(tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_with_other_configs_all_stop(tmp_path):
-    running = begin(tmp_path / "run", "--config.seed=5")
+@pytest.mark.parametrize(
+    "change, name", [("--config.seed=5", "--config"), ("--processes=3", "--processes")]
+)
+def test_processes_with_other_commands_all_stop(tmp_path, change, name):
+    running = begin(tmp_path / "run", change)
     for one in running:
         output, _ = one.communicate(timeout=120)
         assert one.returncode == EXIT_BAD_INPUT
-        assert "error: got another --config in process 1 than in process 0" in output
+        assert f"error: got another {name} in process 1 than in process 0" in output
     assert not (tmp_path / "run").exists()
 
 
