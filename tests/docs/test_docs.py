@@ -123,5 +123,7 @@ def test_code_outside_the_package_trains_and_loads_when_trusted(tmp_path, monkey
 
 def test_scripts_of_the_ci_can_run():
     for path in (ROOT / ".ci").iterdir():
+        if path.suffix == ".txt":  # what a script wrote
+            continue
         assert os.access(path, os.X_OK), path
-        assert path.read_text().startswith("#!/usr/bin/env bash\n")
+        assert path.read_text().startswith("#!/usr/bin/env ")
