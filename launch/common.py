@@ -19,7 +19,7 @@ EXIT_STORAGE = 4  # the disk is full, gone or read-only; what was saved before i
 EXIT_PIPE = 141  # nobody reads the output any more, as shells say it
 EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
 
-NO_CONFIGS = ("__init__", "base", "variants")  # files in the configs' folder that are no config
+NO_CONFIGS = ("__init__", "base", "variants", "presets")  # no configs, though beside them
 
 
 def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
@@ -34,9 +34,11 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
         logging.set_verbosity(logging.WARNING)
         arguments = argv[1:]
         try:
-            if commands and (len(arguments) != 1 or arguments[0] not in commands):
+            if commands and len(arguments) != 1:
                 got = " ".join(arguments) or "no command"
                 raise ValueError(f"got {got}, expected one of {', '.join(commands)}; see --help")
+            if commands and arguments[0] not in commands:
+                raise unknown("argument", arguments[0], commands)
             if arguments and not commands:
                 raise ValueError(f"got argument {argv[1]!r}, expected only --flags; see --help")
             code = main(*arguments) or 0

@@ -14,12 +14,14 @@ from devae_jax.objectives import adversarial, control, dip, kl, tc
 from devae_jax.objectives.ada_gvae import ada_gvae
 from devae_jax.objectives.elbo import elbo
 from devae_jax.objectives.infogan import infogan
+from devae_jax.objectives.known_codes import known_codes
 from devae_jax.types import Objective, Term
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "elbo": elbo,
     "ada_gvae": ada_gvae,
     "infogan": infogan,
+    "known_codes": known_codes,
 }
 
 TERMS: dict[str, Callable[..., Term]] = {

@@ -8,10 +8,9 @@ of one. A sweep file returns a config with
 and `plan` turns the product of the axes into groups.
 """
 
-import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ from ml_collections import ConfigDict
 
 from devae_jax.names import nearest
 from devae_jax.program import keys, schema, specs
+from devae_jax.program.axes import grid
 from devae_jax.program.plan import plan as plan_one
 from devae_jax.training.engine import Steps, mesh_of
 
@@ -41,18 +41,30 @@ def plan(config: ConfigDict, axes: Sequence[tuple[str, Sequence[Any]]]) -> list[
     Raises:
       ValueError: as `schema.axes`; an axis is not a key of the config; or a member is wrong.
     """
-    config, axes = keys.normalised(config), schema.axes(axes)
+    return grouped(config, grid(schema.axes(axes)))[0]
+
+
+def grouped(
+    config: ConfigDict, settings: Sequence[Mapping[str, Any]]
+) -> tuple[list[Group], list[tuple[int, int]]]:
+    """As few programs as `settings`, each config path -> value, allow; and where each setting is.
+
+    Returns the groups and, for each setting, (group number, member number).
+
+    Raises:
+      ValueError: a setting names no key of the config, or is wrong.
+    """
+    config = keys.normalised(config)
     known = set(keys.flatten(config))
-    names = [name for name, _ in axes]
-    for name in names:
+    for name in dict.fromkeys(name for setting in settings for name in setting):
         if name not in known:
             raise ValueError(
                 f"got sweep axis {name!r}, expected a key of the config"
                 f"{nearest(name, known)}; fix the sweep"
             )
     groups: dict[str, Group] = {}
-    for values in itertools.product(*(values for _, values in axes)):
-        setting = dict(zip(names, values, strict=True))
+    places = []
+    for setting in settings:
         member = keys.laid_over(config, setting)
         schema.check(member)
         hparams = specs.read(member).hparams()
@@ -66,8 +78,10 @@ def plan(config: ConfigDict, axes: Sequence[tuple[str, Sequence[Any]]]) -> list[
             if name in {group.name for group in groups.values()}:  # numbers of another shape
                 name += f",shapes={len(groups)}"
             groups[signature] = Group(name, keys.laid_over(config, static), [])
-        groups[signature].members.append(_numbers(groups[signature].config, traced))
-    return list(groups.values())
+        members = groups[signature].members
+        places.append((list(groups).index(signature), len(members)))
+        members.append(_numbers(groups[signature].config, traced))
+    return list(groups.values()), places
 
 
 def _numbers(config: ConfigDict, traced: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def blocks(page):
     return BLOCK.findall(page.read_text())
 
 
-@pytest.mark.parametrize("name", ["tutorial", "numbers", "own"])
+@pytest.mark.parametrize("name", ["tutorial", "numbers", "own", "studies"])
 def test_code_runs(name, tmp_path, monkeypatch):
     """All code of a page that quotes no file, in its order, in an empty folder."""
     monkeypatch.chdir(tmp_path)

@@ -1,0 +1,1 @@
+"""The tables and figures of Wu et al., arXiv:2303.12959, one file each: `launch/reproduce.py`."""

@@ -1,0 +1,132 @@
+"""What a table of a paper is: lines of configs, columns of scores, presets of size.
+
+The paper's are in `configs/paper/`, one file each, with a `TABLE`.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from devae_jax.names import unknown
+from devae_jax.program import keys
+
+
+class Published(NamedTuple):
+    """A value as a paper prints it; None where it prints no deviation."""
+
+    mean: float
+    std: float | None = None
+
+
+class Column(NamedTuple):
+    """One score of a member.
+
+    score: a name of scores.json, or, with a "/", of metrics.jsonl: what training logged
+    layer: which latent layer
+    at: of what training logged, when: the share of the steps that are done
+    """
+
+    label: str
+    score: str
+    layer: int = 0
+    at: float = 1.0
+
+
+class Line(NamedTuple):
+    """One setting, trained with several seeds.
+
+    config: its config with variants, "devae:shapes3d"; a preset adds variants
+    changes: keys of the config that differ, laid over it last
+    published: by the label of a column
+    """
+
+    label: str
+    config: str
+    changes: Mapping[str, Any] = {}
+    published: Mapping[str, Published] = {}
+
+
+class Preset(NamedTuple):
+    """A size at which a table is made.
+
+    seeds: runs of each line, with seeds 0, 1, ...
+    variants: added to every config, "cpu" or "toy"
+    steps: of each run, what lasts a while in proportion; None: those of the config
+    changes: keys of the config, laid over it before those of a line
+    at_once: members that train in one program; 0: as memory allows
+    metrics: with which members are scored; empty: those of the table
+    cut: what differs from the published setting, in words
+    """
+
+    seeds: int
+    variants: str = ""
+    steps: int | None = None
+    changes: Mapping[str, Any] = {}
+    at_once: int = 0
+    metrics: Sequence[str] = ()
+    cut: str = ""
+
+
+class Table(NamedTuple):
+    """A table or figure of a paper.
+
+    metrics: with which members are scored, names as of `evaluate`
+    draw: every member's figures are drawn, too
+    notes: what to know when comparing with the published values
+    """
+
+    title: str
+    columns: Sequence[Column]
+    lines: Sequence[Line]
+    presets: Mapping[str, Preset]
+    metrics: Sequence[str] = ("cheap",)
+    draw: bool = False
+    notes: Sequence[str] = ()
+
+
+def names() -> list[str]:
+    """Of the tables in `configs/paper/`."""
+    from devae_jax.configs import paper
+
+    found = (module.name for module in pkgutil.iter_modules(paper.__path__))
+    return sorted(name for name in found if name != "presets")
+
+
+def load(name: str) -> Table:
+    """A table of `configs/paper/`.
+
+    Raises:
+      ValueError: there is none of that name.
+    """
+    if name not in names():
+        raise unknown("table", name, names())
+    return importlib.import_module(f"devae_jax.configs.paper.{name}").TABLE
+
+
+def preset_of(table: Table, name: str) -> Preset:
+    """Raises ValueError, with the nearest name, for a preset that the table lacks."""
+    if name not in table.presets:
+        raise unknown("preset", name, table.presets)
+    return table.presets[name]
+
+
+def config_of(line: Line, preset: Preset) -> Any:
+    """The config of a line at a size, without the line's own changes.
+
+    Raises:
+      ValueError: there is no such config, variant or key.
+    """
+    from devae_jax.configs import variants
+
+    name, _, own = line.config.partition(":")
+    try:
+        module = importlib.import_module(f"devae_jax.configs.{name}")
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"got config {name!r} of line {line.label!r}, expected a name in configs/; fix it"
+        ) from error
+    config = module.get_config(",".join(filter(None, [own, preset.variants])))
+    if preset.steps is not None:
+        variants.shorten(config, preset.steps)
+    return keys.laid_over(config, preset.changes)

@@ -1,0 +1,55 @@
+"""Makes a table or figure of the paper: python launch/reproduce.py table2 --preset=cpu --workdir=W
+
+Plans the members, trains and scores those that W lacks, and prints the table with our value beside
+the published one. Killed at any moment, the same command goes on; on machines that share W, each
+takes programs that no other trains. W/rows.jsonl has a row a member and score.
+
+Tables: those of configs/paper. Presets: paper, the published setting; gpu, about ten minutes of an
+H100; cpu, about twenty minutes of two cores a run; smoke, to see that it runs. Exit codes as in
+launch/train.py.
+"""
+
+import sys
+
+from absl import flags
+
+from devae_jax.launch import common
+from devae_jax.studies import table
+
+_PRESET = flags.DEFINE_string("preset", "cpu", "paper, gpu, cpu or smoke.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the study.", required=True)
+_SEEDS = flags.DEFINE_integer("seeds", 0, "Runs of each line; 0: as the preset says.")
+_PRINT = flags.DEFINE_bool("print", False, "Print the table from what is there, train nothing.")
+_PLAN = flags.DEFINE_bool("plan", False, "Print the programs and members, train nothing.")
+
+
+def main(name: str) -> int:
+    common.enable_compilation_cache()
+    from devae_jax.studies import make, rows, show
+
+    training = not (_PRINT.value or _PLAN.value)
+    study = make.opened(_WORKDIR.value, name, _PRESET.value, seeds=_SEEDS.value, fit=training)
+    if _PLAN.value:
+        for number, program in enumerate(study.programs):
+            print(f"{program.name}: {program.config.steps:,} steps")
+            for member in study.of_program(number):
+                print(f"  {member.line.label}, seed {member.seed}")
+        return 0
+    state = make.make(study, say=_say) if training else "done"
+    found, missing = rows.collect(study)
+    print(show.markdown(study, found, missing))
+    if state == "busy":
+        _say("other processes train what is missing; --print shows the table when they are done")
+    return {"stopped": common.EXIT_STOPPED, "diverged": common.EXIT_NON_FINITE}.get(state, 0)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def console() -> None:
+    common.run(main, table.names())
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,139 @@
+"""The paper's tables: planned at every size, made, gone on with, printed from what is there."""
+
+import json
+
+import pytest
+
+from devae_jax.objectives.known_codes import total_correlation
+from devae_jax.studies import make, rows, show, table
+from tests.launch.commands import call
+
+TABLES = table.names()
+
+
+def test_the_paper_has_its_tables():
+    assert [
+        "figure2",
+        "figure3",
+        "figure4",
+        "figure5",
+        *(f"table{i}" for i in (1, 2, 3, 4)),
+    ] == TABLES
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_size_plans(name, tmp_path):
+    """Each line has a valid config, and each member the numbers of its line and its own seed."""
+    about = table.load(name)
+    assert set(about.presets) == {"paper", "gpu", "cpu", "smoke"}
+    for preset, size in about.presets.items():
+        assert size.cut or preset in ("paper", "gpu"), preset
+        study = make.opened(tmp_path / "none", name, preset, seeds=1, fit=False)
+        assert [member.line for member in study.members] == list(about.lines)
+        names = [program.name for program in study.programs]
+        assert len(set(names)) == len(names) and not any("/" in name for name in names)
+        for member in study.members:
+            for key, value in member.line.changes.items():
+                found = member.config
+                for part in key.split("."):
+                    found = found[part]
+                assert found == value or list(found) == list(value)
+    for line in about.lines:
+        assert set(line.published) <= {column.label for column in about.columns}
+    assert not (tmp_path / "none").exists()
+
+
+def test_members_have_every_seed_and_lines_of_one_config_share_a_program(tmp_path):
+    study = make.opened(tmp_path, "table4", "smoke", fit=False)
+    assert [len(program.members) for program in study.programs] == [6, 6]
+    placed = {(member.program, member.number) for member in study.members}
+    assert len(placed) == len(study.members) == 12
+    for member in study.members:
+        numbers = study.programs[member.program].members[member.number]
+        assert numbers["objective.scale"] == member.line.changes["objective.scale"]
+        assert numbers["seed"] == member.seed == member.config.seed
+    parts = make.opened(tmp_path, "table4", "cpu", fit=False)
+    assert {len(program.members) for program in parts.programs} == {1}
+    assert len(parts.programs) == len(parts.members) == 18
+
+
+def test_the_truth_of_table_1_is_that_of_the_paper():
+    wanted = {(10, 0.3): 0.24, (10, 0.9): 4.15, (100, 0.6): 11.16, (1000, 0.9): 415.18}
+    for (dim, rho), truth in wanted.items():
+        assert round(total_correlation(dim, rho), 2) == truth
+
+
+def test_a_table_is_made_and_goes_on(tmp_path, monkeypatch):
+    """What is damaged is named; scores that are lost are made again by the same command."""
+    short = table.load("table1")
+    short = short._replace(lines=short.lines[2:3])
+    monkeypatch.setattr(make, "load", lambda name: short)
+    flags = ["table1", "--preset=smoke", f"--workdir={tmp_path}"]
+    printed = call("reproduce", *flags)
+    line = "| D = 10, ρ = 0.9 (true 4.15) | TC | 2 |"
+    assert line in printed and "Missing" not in printed and "| 4.14 |" in printed
+    assert "seeds: 10 -> 2" in printed and "2 runs on " in printed
+    whole = (tmp_path / "rows.jsonl").read_text()
+    estimates = [r for r in map(json.loads, whole.splitlines()) if r["column"] == "TC"]
+    assert [row["seed"] for row in estimates] == [0, 1]
+    assert all(row["value"] is not None and row["published"] == 4.14 for row in estimates)
+
+    folder = tmp_path / "known_codes,latent_dim=10"
+    (folder / "scores.json").write_text("[")
+    printed = call("reproduce", "--print", *flags)
+    assert "scores.json" in printed and "| TC | 0 | – | – | 4.14 |" in printed
+    assert "0.9 (true 4.15), seed 1 (known_codes,latent_dim=10)" in printed
+    (folder / "scores.json").unlink()
+    assert line in call("reproduce", *flags)
+
+    def plain(text):
+        return [{**json.loads(row), "seconds": 0} for row in text.splitlines()]
+
+    assert plain((tmp_path / "rows.jsonl").read_text()) == plain(whole)
+
+
+def test_wrong_names_and_folders_are_refused(tmp_path):
+    at = f"--workdir={tmp_path}"
+    assert "did you mean 'table2'" in call("reproduce", "tabel2", at, code=2)
+    assert "did you mean 'smoke'" in call("reproduce", "table2", at, "--preset=smok", code=2)
+    (tmp_path / "study.json").write_text('{"table": "table3", "preset": "smoke", "seeds": 2}')
+    assert "table3" in call("reproduce", "table2", at, "--preset=smoke", "--print", code=2)
+    (tmp_path / "study.json").write_text("[]")
+    assert "damaged" in call("reproduce", "table2", at, "--print", code=2)
+
+
+def test_what_training_logged_is_read_at_its_time():
+    logged = [{"step": step, "eval/mig": [step, -step]} for step in (10, 20, 30, 40)]
+    for at, wanted in ((0.25, 10), (0.3, 20), (1.0, 40)):
+        column = table.Column("MIG", "eval/mig", 1, at)
+        assert rows._logged(logged, column, 40) == {"step": wanted, "value": -wanted}
+    assert rows._logged(logged, table.Column("x", "other/x"), 40)["value"] is None
+
+
+def test_cells_show_deviation_and_interval():
+    """1, 2, 3: deviation 1, and t(.975, 2) = 4.303 of 1 / sqrt 3 on both sides."""
+    assert show._cells([1.0, 2.0, 3.0], table.Published(0.5, 0.25)) == [
+        "3",
+        "2.00 ± 1.00",
+        "-0.48 to 4.48",
+        "0.50 ± 0.25",
+    ]
+    assert show._cells([1.0], None) == ["1", "1.00", "–", "–"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_made(name, tmp_path):
+    study = make.opened(tmp_path, name, "smoke", seeds=1)
+    assert make.make(study) == "done"
+    found, missing = rows.collect(study)
+    assert not missing
+    scored = {row["line"] for row in found if row["column"] and row["value"] is not None}
+    assert scored == {line.label for line in study.table.lines}
+    text = show.markdown(study, found, missing)
+    for line in study.table.lines:
+        assert f"| {line.label} |" in text
+    if study.table.draw:
+        assert (study.folder(0).figures(0) / "report.html").exists()
+    again = make.opened(tmp_path, name, "smoke")
+    assert make.make(again) == "done" and rows.collect(again)[0] == found
