@@ -189,8 +189,8 @@ def sensitivity(
       scores: of the runs.
 
     Returns the (value, summary) pairs in the order of `values`, and eta^2, the share of the
-    variance over all runs that lies between the values: 0 if it has no effect, 1 if nothing else
-    has; NaN where all scores are equal.
+    variance over all runs that lies between the values: 0 if it has no effect, 1 if runs of one
+    value are equal; NaN where all scores are.
 
     Raises:
       ValueError: values and scores are of different numbers of runs, or none has a score.
