@@ -83,6 +83,7 @@ def get_config() -> ConfigDict:
                 "keep": 3,  # checkpoints
                 "non_finite": "stop",  # at a NaN or infinite loss, or "skip" the step, counted
                 "tensorboard": True,
+                "sinks": (),  # services that follow too: "wandb", "mlflow"
                 "progress": True,
             },
             "parallel": {"mode": "jit", "devices": 0},  # or pmap; 0: all devices

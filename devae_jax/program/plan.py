@@ -20,6 +20,7 @@ from devae_jax.training import optim
 from devae_jax.training.engine import MODES
 from devae_jax.training.loop import Schedule
 from devae_jax.training.platform import PRECISIONS
+from devae_jax.training.sinks import SINKS
 from devae_jax.training.step import Hparams, Layout, Program, init
 from devae_jax.training.trees import stack
 from devae_jax.types import Context, Dataset, Objective
@@ -64,6 +65,7 @@ class Plan(NamedTuple):
     conventions: str
     keep: int
     tensorboard: bool
+    sinks: tuple[str, ...]
     progress: bool
     eval_samples: int
     eval_metrics: tuple[Any, ...]
@@ -86,6 +88,8 @@ def plan(config: ConfigDict, members: Sequence[Mapping[str, Any]] = ()) -> Plan:
     lookup(dict.fromkeys(PRECISIONS), precision, "matmul_precision")
     lookup(dict.fromkeys(MODES), config.parallel.mode, "parallel.mode")
     lookup(dict.fromkeys(NON_FINITE), config.train.non_finite, "train.non_finite")
+    for name in config.train.sinks:
+        lookup(SINKS, name, "train.sinks")
     parts = specs.read(config)
     dataset = _load_data(config)
     program = _program(parts, dataset, config.batch_size, precision)
@@ -106,6 +110,7 @@ def plan(config: ConfigDict, members: Sequence[Mapping[str, Any]] = ()) -> Plan:
         conventions=describe.conventions(config, dataset),
         keep=config.train.keep,
         tensorboard=config.train.tensorboard,
+        sinks=tuple(config.train.sinks),
         progress=config.train.progress,
         eval_samples=config.eval.samples,
         eval_metrics=tuple(

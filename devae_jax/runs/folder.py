@@ -2,6 +2,7 @@
 
 W/config.json  W/metrics.jsonl  W/checkpoints/  W/tensorboard/  W/scores.json  W/figures/
 W/results.json: which members' figures are drawn, which diverged.  W/.lock: who trains here.
+W/wandb/, W/mlruns/: of services that follow the run.
 
 A run is finished where a checkpoint that is whole is of its last step, `finished`. It has its
 results where every member is scored at that step or diverged; a run alone is drawn too.
@@ -23,7 +24,8 @@ from devae_jax.program import keys
 from devae_jax.program.saved import config_of
 from devae_jax.runs.layout import LOCK, check_kinds, present
 from devae_jax.training.checkpoint import Checkpoints
-from devae_jax.training.writer import Writer
+from devae_jax.training.sinks import Run, opened
+from devae_jax.training.writer import Writer, write_pictures
 
 SCORE_KEYS = {"member", "step", "layer", "representation", "protocol", "metric", "value"}
 
@@ -70,11 +72,32 @@ class Folder:
         return Checkpoints(folder, keep=keep, alone=alone)
 
     def writer(
-        self, step: int, members: Sequence[Mapping[str, Any]], *, tensorboard: bool
+        self,
+        step: int,
+        members: Sequence[Mapping[str, Any]],
+        *,
+        tensorboard: bool,
+        sinks: tuple[str, ...] = (),
+        settings: Mapping[str, Any] | None = None,
     ) -> Writer:
-        """Of the rows of metrics from `step` on."""
-        events = self.path / "tensorboard" if tensorboard else None
-        return Writer(self.path / "metrics.jsonl", events, step=step, members=members)
+        """Of the rows of metrics from `step` on; `settings` are told to all that take them."""
+        events, told = self.path / "tensorboard" if tensorboard else None, settings or {}
+        return Writer(
+            self.path / "metrics.jsonl",
+            events,
+            step=step,
+            members=members,
+            settings=told,
+            sinks=opened(sinks, Run(self.path, told)),
+        )
+
+    def show(self, step: int, figures: Mapping[str, Path], member: int | None) -> None:
+        """Puts figures that are PNG files into the run's TensorBoard, if it has one."""
+        events = self.path / "tensorboard"
+        whose = "figures" if member is None else f"member_{member}/figures"
+        paths = [path for path in figures.values() if path.suffix == ".png"]
+        if events.is_dir() and paths:
+            write_pictures(events, step, {f"{whose}/{p.stem}": p.read_bytes() for p in paths})
 
     def metrics(self, member: int | None = None) -> list[dict[str, Any]]:
         """The rows of metrics of the run, or of one member of a population."""

@@ -12,8 +12,10 @@ CONTENTS = (
     "figures",
     "profile",
     "results.json",
+    "wandb",
+    "mlruns",
 )
-FOLDERS = ("checkpoints", "tensorboard", "figures", "profile")
+FOLDERS = ("checkpoints", "tensorboard", "figures", "profile", "wandb", "mlruns")
 LOCK = ".lock"
 BESIDE = (LOCK, "logs")  # what others write there, also before the run; launch/slurm.py
 

@@ -98,6 +98,7 @@ def draw(run: Run, rows: Sequence[Row] | None = None) -> dict[str, Path]:
         factors=names,
         rows=run.folder.metrics(run.member),
     )
+    run.folder.show(run.step, written, run.member)
     run.folder.note(run.step, "drawn", run.member)
     return written
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from devae_jax.evaluation.evaluate import available, by_score, evaluate
 from devae_jax.metrics.choice import metrics_of
 from devae_jax.program import plan as programs
-from devae_jax.program.keys import to_json
+from devae_jax.program.keys import flatten, to_json
 from devae_jax.program.plan import Plan
 from devae_jax.runs.folder import Folder
 from devae_jax.runs.run import Functions, Run, functions_of, runs_of
@@ -103,7 +103,13 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
             plan.schedule,
             meta=meta(plan),
             same_run=folder.check_same,
-            open_writer=lambda step: folder.writer(step, numbers, tensorboard=plan.tensorboard),
+            open_writer=lambda step: folder.writer(
+                step,
+                numbers,
+                tensorboard=plan.tensorboard,
+                sinks=plan.sinks,
+                settings=flatten(plan.config),
+            ),
             evaluate=scoring,
             progress=plan.progress,
         )

@@ -94,7 +94,7 @@ def test_figures_and_scores_of_one_call_encode_each_image_once(tmp_path):
 def test_figures_show_what_the_rows_say(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "devae_jax.runs.results.draw_all", lambda folder, **given: drawn.append(given)
+        "devae_jax.runs.results.draw_all", lambda folder, **given: drawn.append(given) or {}
     )
     run = run_in(tmp_path)
     rows = score(run, **FEW)

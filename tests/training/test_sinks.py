@@ -1,0 +1,112 @@
+"""Services that follow a run: told the same numbers, and never a reason to stop."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from devae_jax.program import plan as programs
+from devae_jax.training import sinks
+from devae_jax.training.sinks import SINKS, Guarded, Run, opened
+from devae_jax.training.writer import Events, Writer, write_pictures
+from devae_jax.viz.save import png
+from tests.laws.registry import config_of
+from tests.reliability.test_disks import events_of
+
+ROW = {"loss": np.float32(2), "kl": np.array([1, np.nan, 3]), "mi": np.zeros((2, 2))}
+SETTINGS = {"method": "vae", "seed": 1, "model.latent_dim": 10, "progress": True, "shape": [1]}
+
+
+class Noting:
+    """What a sink was told."""
+
+    def __init__(self, run):
+        self.told = [run]
+
+    def write(self, step, numbers):
+        if step > 2:
+            raise ConnectionError("no network\nat all")
+        self.told.append((step, numbers))
+
+    def close(self):
+        self.told.append("closed")
+
+
+def test_a_sink_takes_the_numbers_of_every_row_until_it_fails(tmp_path, monkeypatch, capsys):
+    made = []
+    monkeypatch.setitem(SINKS, "noting", lambda run: made.append(Noting(run)) or made[-1])
+    run = Run(tmp_path, SETTINGS)
+    writer = Writer(tmp_path / "metrics.jsonl", sinks=opened(("noting",), run))
+    writer.write(1, ROW, {"steps_per_second": 5.0})
+    writer.write(3, ROW)
+    writer.write(4, ROW)
+    writer.close()
+    numbers = {"loss": 2.0, "kl/0": 1.0, "kl/2": 3.0, "steps_per_second": 5.0}
+    assert made[0].told == [run, (1, numbers)]
+    assert capsys.readouterr().err == "noting takes no more rows (no network); the run goes on\n"
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_missing_package_is_told_and_a_wrong_name_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "wandb", None)
+    Guarded("wandb", Run(tmp_path, {})).close()
+    assert "wandb takes no more rows (import of wandb halted" in capsys.readouterr().err
+    config = config_of("vae")
+    config.train.sinks = ("wandbb",)
+    with pytest.raises(ValueError, match="did you mean 'wandb'"):
+        programs.plan(config)
+
+
+@pytest.mark.slow
+def test_mlflow_writes_into_the_folder(tmp_path, monkeypatch):
+    pytest.importorskip("mlflow", reason="needs mlflow or mlflow-skinny")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sink = sinks.Mlflow(Run(tmp_path, SETTINGS))
+    sink.write(7, {"loss": 2.0, "kl/0 β": 1.0})
+    sink.close()
+    (loss,) = tmp_path.glob("mlruns/*/*/metrics/loss")
+    assert loss.read_text().split()[1:] == ["2.0", "7"]
+    (dim,) = tmp_path.glob("mlruns/*/*/params/model.latent_dim")
+    assert dim.read_text() == "10"
+
+
+@pytest.mark.slow
+def test_wandb_writes_offline_into_the_folder(tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="needs wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    sink = sinks.Wandb(Run(tmp_path, SETTINGS))
+    sink.write(7, {"loss": 2.0})
+    sink.close()
+    (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    deadline = time.monotonic() + 30  # a process of wandb's own writes
+    while not (b"model.latent_dim" in file.read_bytes() and b"loss" in file.read_bytes()):
+        assert time.monotonic() < deadline, file.read_bytes()
+        time.sleep(0.1)
+
+
+def test_tensorboard_has_settings_and_pictures(tmp_path):
+    events = Events(tmp_path / "tensorboard", 0, SETTINGS)
+    events.write(5, ROW)
+    events.close()
+    picture = png(np.zeros((4, 6, 3), np.uint8))
+    write_pictures(tmp_path / "tensorboard", 5, {"figures/samples": picture})
+    values = {v.tag: v for e in events_of(tmp_path / "tensorboard") for v in e.summary.value}
+    assert values["_hparams_/session_start_info"].metadata.plugin_data.plugin_name == "hparams"
+    content = values["_hparams_/session_start_info"].metadata.plugin_data.content
+    assert b"model.latent_dim" in content and json.dumps([1]).encode() in content
+    image = values["figures/samples"].image
+    assert (image.width, image.height, image.encoded_image_string) == (6, 4, picture)
+
+
+def test_a_real_tensorboard_reads_them(tmp_path):
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="needs tensorboard"
+    )
+    test_tensorboard_has_settings_and_pictures(tmp_path)
+    read = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    read.Reload()
+    tags = read.Tags()
+    assert set(tags["scalars"]) == {"loss", "kl/0", "kl/2"}
+    assert tags["images"] == ["figures/samples"] and read.Images("figures/samples")[0].width == 6
+    assert "hparams" in read.summary_metadata["_hparams_/experiment"].plugin_data.plugin_name
