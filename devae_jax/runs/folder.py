@@ -24,7 +24,6 @@ from devae_jax.program import keys
 from devae_jax.program.saved import config_of
 from devae_jax.runs.layout import LOCK, check_kinds, present
 from devae_jax.training.checkpoint import Checkpoints
-from devae_jax.training.sinks import Run, opened
 from devae_jax.training.writer import Writer, write_pictures
 
 SCORE_KEYS = {"member", "step", "layer", "representation", "protocol", "metric", "value"}
@@ -72,24 +71,11 @@ class Folder:
         return Checkpoints(folder, keep=keep, alone=alone)
 
     def writer(
-        self,
-        step: int,
-        members: Sequence[Mapping[str, Any]],
-        *,
-        tensorboard: bool,
-        sinks: tuple[str, ...] = (),
-        settings: Mapping[str, Any] | None = None,
+        self, step: int, members: Sequence[Mapping[str, Any]], *, tensorboard: bool, **more: Any
     ) -> Writer:
-        """Of the rows of metrics from `step` on; `settings` are told to all that take them."""
-        events, told = self.path / "tensorboard" if tensorboard else None, settings or {}
-        return Writer(
-            self.path / "metrics.jsonl",
-            events,
-            step=step,
-            members=members,
-            settings=told,
-            sinks=opened(sinks, Run(self.path, told)),
-        )
+        """Of the rows of metrics from `step` on; `more` as `Writer` takes it."""
+        events = self.path / "tensorboard" if tensorboard else None
+        return Writer(self.path / "metrics.jsonl", events, step=step, members=members, **more)
 
     def show(self, step: int, figures: Mapping[str, Path], member: int | None) -> None:
         """Puts figures that are PNG files into the run's TensorBoard, if it has one."""

@@ -21,6 +21,7 @@ from devae_jax.runs.run import Functions, Run, functions_of, runs_of
 from devae_jax.training import loop
 from devae_jax.training.engine import Engine, engine
 from devae_jax.training.platform import precision_on
+from devae_jax.training.sinks import Followed, opened
 from devae_jax.types import TrainState
 
 
@@ -68,6 +69,7 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
     functions = functions_of(plan.program, jax.local_devices()[0].platform)
     scoring = _scoring(plan, functions)
     first = jax.process_index() == 0
+    settings = flatten(plan.config)
     numbers = [member.numbers for member in plan.members]
 
     def affordable() -> None:
@@ -107,8 +109,8 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
                 step,
                 numbers,
                 tensorboard=plan.tensorboard,
-                sinks=plan.sinks,
-                settings=flatten(plan.config),
+                settings=settings,
+                sinks=opened(plan.sinks, Followed(folder.path, settings)),
             ),
             evaluate=scoring,
             progress=plan.progress,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 
-class Run(NamedTuple):
+class Followed(NamedTuple):
     """What a sink is told of a run: its folder, and its settings by dotted keys."""
 
     folder: Path
@@ -32,7 +32,7 @@ class Wandb:
     A run that goes on is a new run of the same name and group there.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Followed):
         import wandb
 
         project = os.environ.get("WANDB_PROJECT", "devae_jax")
@@ -51,7 +51,7 @@ class Wandb:
 class Mlflow:
     """MLflow, at MLFLOW_TRACKING_URI, or in W/mlruns without it; the experiment is devae_jax."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Followed):
         # MLflow 3 asks for this where it writes files instead of a data base.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         from mlflow.entities import Metric, Param
@@ -84,13 +84,13 @@ def _plain(tag: str) -> str:
     return "".join(c if c.isalnum() or c in "_-./ " else "_" for c in tag)
 
 
-SINKS: dict[str, Callable[[Run], Sink]] = {"wandb": Wandb, "mlflow": Mlflow}
+SINKS: dict[str, Callable[[Followed], Sink]] = {"wandb": Wandb, "mlflow": Mlflow}
 
 
 class Guarded:
     """A sink whose failures are told once and then end it, not the run."""
 
-    def __init__(self, name: str, run: Run):
+    def __init__(self, name: str, run: Followed):
         self._name = name
         self._sink: Sink | None = None
         self._do(lambda: setattr(self, "_sink", SINKS[name](run)))
@@ -114,6 +114,6 @@ class Guarded:
             print(f"{self._name} takes no more rows ({text}); the run goes on", file=sys.stderr)
 
 
-def opened(names: tuple[str, ...], run: Run) -> list[Guarded]:
+def opened(names: tuple[str, ...], run: Followed) -> list[Guarded]:
     """The sinks of these names, for the run."""
     return [Guarded(name, run) for name in names]

@@ -8,7 +8,7 @@ import pytest
 
 from devae_jax.program import plan as programs
 from devae_jax.training import sinks
-from devae_jax.training.sinks import SINKS, Guarded, Run, opened
+from devae_jax.training.sinks import SINKS, Followed, Guarded, opened
 from devae_jax.training.writer import Events, Writer, write_pictures
 from devae_jax.viz.save import png
 from tests.laws.registry import config_of
@@ -36,7 +36,7 @@ class Noting:
 def test_a_sink_takes_the_numbers_of_every_row_until_it_fails(tmp_path, monkeypatch, capsys):
     made = []
     monkeypatch.setitem(SINKS, "noting", lambda run: made.append(Noting(run)) or made[-1])
-    run = Run(tmp_path, SETTINGS)
+    run = Followed(tmp_path, SETTINGS)
     writer = Writer(tmp_path / "metrics.jsonl", sinks=opened(("noting",), run))
     writer.write(1, ROW, {"steps_per_second": 5.0})
     writer.write(3, ROW)
@@ -50,7 +50,7 @@ def test_a_sink_takes_the_numbers_of_every_row_until_it_fails(tmp_path, monkeypa
 
 def test_a_missing_package_is_told_and_a_wrong_name_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "wandb", None)
-    Guarded("wandb", Run(tmp_path, {})).close()
+    Guarded("wandb", Followed(tmp_path, {})).close()
     assert "wandb takes no more rows (import of wandb halted" in capsys.readouterr().err
     config = config_of("vae")
     config.train.sinks = ("wandbb",)
@@ -62,7 +62,7 @@ def test_a_missing_package_is_told_and_a_wrong_name_refused(tmp_path, monkeypatc
 def test_mlflow_writes_into_the_folder(tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="needs mlflow or mlflow-skinny")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    sink = sinks.Mlflow(Run(tmp_path, SETTINGS))
+    sink = sinks.Mlflow(Followed(tmp_path, SETTINGS))
     sink.write(7, {"loss": 2.0, "kl/0 β": 1.0})
     sink.close()
     (loss,) = tmp_path.glob("mlruns/*/*/metrics/loss")
@@ -75,7 +75,7 @@ def test_mlflow_writes_into_the_folder(tmp_path, monkeypatch):
 def test_wandb_writes_offline_into_the_folder(tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="needs wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    sink = sinks.Wandb(Run(tmp_path, SETTINGS))
+    sink = sinks.Wandb(Followed(tmp_path, SETTINGS))
     sink.write(7, {"loss": 2.0})
     sink.close()
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
