@@ -80,8 +80,8 @@ class Mlflow:
 
 
 def _plain(tag: str) -> str:
-    """A tag of the characters that MLflow takes."""
-    return "".join(c if c.isalnum() or c in "_-./ " else "_" for c in tag)
+    """A tag of the characters that MLflow takes; in its files "loss/kl" would lie in "loss"."""
+    return "".join(c if c.isalnum() or c in "_-. " else "_" for c in tag.replace("/", "."))
 
 
 SINKS: dict[str, Callable[[Followed], Sink]] = {"wandb": Wandb, "mlflow": Mlflow}

@@ -63,10 +63,11 @@ def test_mlflow_writes_into_the_folder(tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="needs mlflow or mlflow-skinny")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     sink = sinks.Mlflow(Followed(tmp_path, SETTINGS))
-    sink.write(7, {"loss": 2.0, "kl/0 β": 1.0})
+    sink.write(7, {"loss": 2.0, "loss/kl": 1.0, "kl/0 (x)": 1.0})
     sink.close()
     (loss,) = tmp_path.glob("mlruns/*/*/metrics/loss")
     assert loss.read_text().split()[1:] == ["2.0", "7"]
+    assert {path.name for path in loss.parent.iterdir()} == {"loss", "loss.kl", "kl.0 _x_"}
     (dim,) = tmp_path.glob("mlruns/*/*/params/model.latent_dim")
     assert dim.read_text() == "10"
 
