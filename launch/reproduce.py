@@ -19,14 +19,19 @@ from devae_jax.studies import table
 _PRESET = flags.DEFINE_string("preset", "cpu", "paper, gpu, cpu or smoke.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the study.", required=True)
 _SEEDS = flags.DEFINE_integer("seeds", 0, "Runs of each line; 0: as the preset says.")
+_SHARD = flags.DEFINE_string("shard", "0/1", "i/n: train programs i, i + n, ...; i is from 0.")
+_RETRY = flags.DEFINE_bool("retry", False, "Try programs that failed once more.")
+_WAIT = flags.DEFINE_bool("wait", True, "Wait for what others train, to take over if they die.")
 _PRINT = flags.DEFINE_bool("print", False, "Print the table from what is there, train nothing.")
 _PLAN = flags.DEFINE_bool("plan", False, "Print the programs and members, train nothing.")
 
 
 def main(name: str) -> int:
     common.enable_compilation_cache()
+    from devae_jax.runs.sweep import shard
     from devae_jax.studies import make, rows, show
 
+    first, count = shard(_SHARD.value)
     training = not (_PRINT.value or _PLAN.value)
     study = make.opened(_WORKDIR.value, name, _PRESET.value, seeds=_SEEDS.value, fit=training)
     if _PLAN.value:
@@ -35,12 +40,17 @@ def main(name: str) -> int:
             for member in study.of_program(number):
                 print(f"  {member.line.label}, seed {member.seed}")
         return 0
-    state = make.make(study, say=_say) if training else "done"
+    ended = {}
+    if training:
+        numbers = range(first, len(study.programs), count)
+        ended = make.make(study, numbers, retry=_RETRY.value, wait=_WAIT.value, say=_say)
     found, missing = rows.collect(study)
     print(show.markdown(study, found, missing))
-    if state == "busy":
-        _say("other processes train what is missing; --print shows the table when they are done")
-    return {"stopped": common.EXIT_STOPPED, "diverged": common.EXIT_NON_FINITE}.get(state, 0)
+    if any(record.state == "stopped" for record in ended.values()):
+        return common.EXIT_STOPPED
+    if any(record.diverged for record in ended.values()):
+        return common.EXIT_NON_FINITE
+    return common.EXIT_BAD_INPUT if ended else 0
 
 
 def _say(text: str) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 
 from devae_jax.files import LockedError, StorageError, claimed, holder, parsed, storing, write_json
@@ -24,7 +25,7 @@ from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Fit, Group
 from devae_jax.runs import manifest, results
 from devae_jax.runs.folder import Folder
-from devae_jax.runs.run import load_members
+from devae_jax.runs.run import Run, load_members
 from devae_jax.runs.train import train_members
 from devae_jax.training.loop import NonFiniteError
 
@@ -42,6 +43,7 @@ class Record(NamedTuple):
     trained: steps times members in that time
     step: of the newest checkpoint when it was last begun
     deaths: how often its process has died at that step
+    device: where it was trained last
     """
 
     state: str = "waiting"
@@ -51,13 +53,24 @@ class Record(NamedTuple):
     trained: int = 0
     step: int = 0
     deaths: int = 0
+    device: str = ""
+
+
+def scored(runs: list[Run]) -> None:
+    """Scores members as `score_members` does by default."""
+    results.score_members(runs, progress=False)
 
 
 class Sweep:
-    """The programs of a sweep, in the folder shared by those who train them."""
+    """The programs of a sweep, in the folder shared by those who train them.
 
-    def __init__(self, path: Path, programs: Sequence[Group]):
-        self.path, self.programs = path, list(programs)
+    finish: scores the members of a program that is trained
+    """
+
+    def __init__(
+        self, path: Path, programs: Sequence[Group], finish: Callable[[list[Run]], Any] = scored
+    ):
+        self.path, self.programs, self.finish = path, list(programs), finish
 
     def folder(self, number: int) -> Folder:
         """Where a program trains."""
@@ -272,6 +285,7 @@ def _attempt(sweep: Sweep, number: int, retry: bool, say: Callable[[str], None])
             deaths=0,
             seconds=record.seconds + spent,
             trained=record.trained + count,
+            device=device() if count else record.device,
         )
         sweep.write(number, done)
         return done
@@ -288,6 +302,11 @@ def _attempt(sweep: Sweep, number: int, retry: bool, say: Callable[[str], None])
         raise
 
 
+def device() -> str:
+    """The devices of this process, in words."""
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+
+
 def _trained(sweep: Sweep, number: int) -> str:
     """Trains and scores a program; "done", or "stopped" by a signal."""
     _, config, members = sweep.programs[number]
@@ -295,12 +314,12 @@ def _trained(sweep: Sweep, number: int) -> str:
     if folder.finished(config, members):
         if not folder.has_results(config.steps, len(members)):
             # `finished` found this very config in the folder: its code is the user's.
-            results.score_members(load_members(folder.path, trust=True), progress=False)
+            sweep.finish(load_members(folder.path, trust=True))
         return "done"
     runs = train_members(config, members, folder.path)
     if runs[0].step < config.steps:
         return "stopped"
-    results.score_members(runs, progress=False)
+    sweep.finish(runs)
     return "done"
 
 

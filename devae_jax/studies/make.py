@@ -1,26 +1,21 @@
 """Training and scoring what a study lacks, in its folder; killed at any moment it goes on.
 
-W/study.json: which table, preset and seeds.  W/made/: time and device of each program.
+W/study.json: which table, preset and seeds.  W/programs/: how each program went, see `Sweep`.
 W/rows.jsonl: all scores.  W/devae,all/: the folder of a program, which trains a population.
 """
 
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
-
-from devae_jax.files import FORMAT, LockedError, parsed, storing, write_json
-from devae_jax.program import sweep
+from devae_jax.files import FORMAT, parsed, storing, write_json
+from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Group
 from devae_jax.runs import results
-from devae_jax.runs.run import Run, load_members
-from devae_jax.runs.train import train_members
+from devae_jax.runs.run import Run
+from devae_jax.runs.sweep import Record, Sweep, drain
 from devae_jax.studies import rows
 from devae_jax.studies.members import Study, planned
 from devae_jax.studies.table import load, preset_of
-from devae_jax.training.loop import NonFiniteError
 
 
 def opened(
@@ -51,63 +46,44 @@ def opened(
     def at_once(number: int, group: Group) -> int:
         if number < len(sizes):
             return int(sizes[number])  # as on the machine that came first
-        return sweep.fitting(group).members if fit else len(group.members)
+        return planning.fitting(group).members if fit else len(group.members)
 
     return planned(path, name, table, preset, size, at_once=at_once)
 
 
-def make(study: Study, say: Callable[[str], None] = print) -> str:
+def make(
+    study: Study,
+    numbers: Sequence[int] | None = None,
+    *,
+    retry: bool = False,
+    wait: bool = True,
+    say: Callable[[str], None] = print,
+) -> dict[int, Record]:
     """Trains and scores every program that is not finished; rows.jsonl grows with each.
 
-    A program that another process trains is left to it.
+    Programs that others train are left to them, see `runs.sweep.drain`.
 
-    Returns "done", "busy" (others train what is left), "diverged" (a program, the rest is done) or
-    "stopped" by a signal.
+    Args:
+      numbers: of the programs; all if None.
+      retry, wait, say: see `runs.sweep.drain`.
+
+    Returns the records of the programs that failed or were refused, and of one that a signal
+    stopped.
 
     Raises:
-      ValueError: a folder holds another run.
       StorageError: there is no room, no permission or no such disk.
     """
     _write_study(study)
-    states = set()
-    for number, program in enumerate(study.programs):
-        about = f"program {number + 1}/{len(study.programs)}: {program.name}"
-        say(f"{about}, {len(program.members)} members")
-        start = time.monotonic()
-        try:
-            state = _program(study, number)
-        except NonFiniteError as error:
-            print(f"error: {program.name}: {error}", file=sys.stderr)
-            state = "diverged"
-        except LockedError as error:
-            say(f"{about}: {error}")
-            state = "busy"
-        if state in ("trained", "stopped"):
-            _note(study, number, time.monotonic() - start)
-        if state == "trained":
-            rows.write(study, rows.collect(study)[0])
-        if state == "stopped":
-            return state
-        states.add(state)
+
+    def finish(runs: list[Run]) -> None:
+        _results(study, runs)
+        rows.write(study, rows.collect(study)[0])
+
+    chosen = range(len(study.programs)) if numbers is None else numbers
+    sweep = Sweep(study.path, study.programs, finish)
+    ended = drain(sweep, chosen, retry=retry, wait=wait, say=say)
     rows.write(study, rows.collect(study)[0])
-    return next((state for state in ("diverged", "busy") if state in states), "done")
-
-
-def _program(study: Study, number: int) -> str:
-    """ "finished" before, "trained" now, or "stopped" by a signal."""
-    _, config, members = study.programs[number]
-    folder = study.folder(number)
-    if folder.finished(config, members):
-        if folder.scored(config.steps, len(members)):
-            return "finished"
-        # `finished` found this very config in the folder: its code is the user's.
-        runs = load_members(folder.path, trust=True)
-    else:
-        runs = train_members(config, members, folder.path)
-        if runs[0].step < config.steps:
-            return "stopped"
-    _results(study, runs)
-    return "trained"
+    return ended
 
 
 def _results(study: Study, runs: list[Run]) -> None:
@@ -119,18 +95,9 @@ def _results(study: Study, runs: list[Run]) -> None:
     results.score_members(runs, metrics=metrics, progress=False)
 
 
-def _note(study: Study, number: int, seconds: float) -> None:
-    """Adds the time to that of earlier starts."""
-    before = rows.made_of(study, number)
-    device = jax.devices()[0]
-    total = seconds + (before["seconds"] if before else 0.0)
-    made = {"seconds": total, "device": f"{len(jax.devices())} x {device.device_kind}"}
-    write_json(rows.file_of(study, number), made)
-
-
 def _write_study(study: Study) -> None:
     with storing(study.path):
-        (study.path / "made").mkdir(parents=True, exist_ok=True)
+        (study.path / "programs").mkdir(parents=True, exist_ok=True)
     if not _saved(study.path):
         wanted = {
             "format": FORMAT,

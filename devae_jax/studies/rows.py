@@ -5,8 +5,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from devae_jax.files import jsonable, parsed, write_text
+from devae_jax.files import jsonable, write_text
 from devae_jax.runs.folder import Folder
+from devae_jax.runs.sweep import Sweep
 from devae_jax.studies.members import Member, Study
 from devae_jax.studies.table import Column, Published
 
@@ -22,11 +23,12 @@ def collect(study: Study) -> tuple[list[Row], list[str]]:
     """
     rows: list[Row] = []
     missing: list[str] = []
+    sweep = Sweep(study.path, study.programs)
     for number, program in enumerate(study.programs):
         folder, members = study.folder(number), study.of_program(number)
-        made = made_of(study, number)
-        share = None if made is None else made["seconds"] / len(members)
-        about = {"seconds": share, "device": made and made["device"]}
+        record = sweep.record(number)
+        share = record.seconds / len(members) if record.trained else None
+        about = {"seconds": share, "device": record.device or None}
         try:
             scores = folder.scores()
         except ValueError as error:
@@ -44,20 +46,6 @@ def write(study: Study, rows: Sequence[Row]) -> None:
     """Replaces rows.jsonl of the study's folder, in one step."""
     text = "".join(json.dumps(jsonable(row)) + "\n" for row in rows)
     write_text(study.path / "rows.jsonl", text)
-
-
-def made_of(study: Study, program: int) -> dict[str, Any] | None:
-    """{"seconds", "device"} of a program that was trained here; None if it does not say."""
-    try:
-        made = parsed(file_of(study, program).read_text())
-        return {"seconds": float(made["seconds"]), "device": str(made["device"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def file_of(study: Study, program: int):
-    """Where it is written how a program was made."""
-    return study.path / "made" / f"{study.programs[program].name}.json"
 
 
 def _of_member(study: Study, folder: Folder, member: Member, scores: Sequence[Row]) -> list[Row]:

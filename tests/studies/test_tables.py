@@ -6,7 +6,7 @@ import pytest
 
 from devae_jax.objectives.known_codes import total_correlation
 from devae_jax.studies import make, rows, show, table
-from tests.launch.commands import call
+from tests.launch.commands import call, start
 
 TABLES = table.names()
 
@@ -125,7 +125,7 @@ def test_cells_show_deviation_and_interval():
 @pytest.mark.parametrize("name", TABLES)
 def test_every_table_is_made(name, tmp_path):
     study = make.opened(tmp_path, name, "smoke", seeds=1)
-    assert make.make(study) == "done"
+    assert make.make(study) == {}
     found, missing = rows.collect(study)
     assert not missing
     scored = {row["line"] for row in found if row["column"] and row["value"] is not None}
@@ -136,4 +136,30 @@ def test_every_table_is_made(name, tmp_path):
     if study.table.draw:
         assert (study.folder(0).figures(0) / "report.html").exists()
     again = make.opened(tmp_path, name, "smoke")
-    assert make.make(again) == "done" and rows.collect(again)[0] == found
+    assert make.make(again) == {} and rows.collect(again)[0] == found
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_goes_on_and_processes_share_it(tmp_path):
+    """SIGKILL in the second program; then two processes at once make the rest, each run once."""
+    flags = ["table1", "--preset=smoke", "--seeds=1"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    call("reproduce", *flags, f"--workdir={whole}")
+    running = start("reproduce", *flags, f"--workdir={parts}")
+    for line in running.stdout:
+        if line.startswith("program 2/3"):
+            break
+    running.kill()
+    running.communicate(timeout=60)
+    printed = call("reproduce", "--print", *flags, f"--workdir={parts}")
+    assert "Missing, 6 of 9" in printed
+    both = [start("reproduce", *flags, f"--workdir={parts}") for _ in range(2)]
+    outputs = [each.communicate(timeout=300)[0] for each in both]
+    assert [each.returncode for each in both] == [0, 0], outputs
+    assert not any("Missing" in output for output in outputs)
+
+    def plain(folder):
+        lines = (folder / "rows.jsonl").read_text().splitlines()
+        return [{**json.loads(row), "seconds": 0, "device": ""} for row in lines]
+
+    assert plain(parts) == plain(whole)
