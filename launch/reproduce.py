@@ -28,7 +28,7 @@ _PLAN = flags.DEFINE_bool("plan", False, "Print the programs and members, train 
 
 def main(name: str) -> int:
     common.enable_compilation_cache()
-    from devae_jax.runs.sweep import shard
+    from devae_jax.program.sweep import shard
     from devae_jax.studies import make, rows, show
 
     first, count = shard(_SHARD.value)

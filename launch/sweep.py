@@ -40,9 +40,10 @@ def main() -> int:
         raise ValueError("got no --config with a `sweep`, expected one; see configs/sweeps")
     common.enable_compilation_cache()
 
+    from devae_jax.program.sweep import shard
     from devae_jax.runs import status, sweep
 
-    first, count = sweep.shard(_SHARD.value)
+    first, count = shard(_SHARD.value)
     config = copy.deepcopy(_CONFIG.value)  # keys that share a number go on sharing it
     axes = config.sweep
     with config.unlocked():

@@ -136,3 +136,18 @@ def split(group: Group, size: int) -> list[Group]:
     if len(parts) == 1:
         return [group]
     return [Group(f"{group.name},part={i}", group.config, part) for i, part in enumerate(parts)]
+
+
+def shard(text: str) -> tuple[int, int]:
+    """The i and n of "i/n".
+
+    Raises:
+      ValueError: it is not of that form, or i is not one of 0 to n - 1.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    i, n = map(int, match.groups()) if match else (0, 0)
+    if i >= n:
+        raise ValueError(
+            f"got --shard={text}, expected i/n with i from 0 to n - 1, such as 0/4; fix it"
+        )
+    return i, n

@@ -10,14 +10,12 @@ until there are none. What is finished is asked of the program's folder, see `Fo
 
 import contextlib
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 from ml_collections import ConfigDict
 
 from devae_jax.files import LockedError, StorageError, claimed, holder, parsed, storing, write_json
@@ -28,6 +26,7 @@ from devae_jax.runs.folder import Folder
 from devae_jax.runs.run import Run, load_members
 from devae_jax.runs.train import train_members
 from devae_jax.training.loop import NonFiniteError
+from devae_jax.training.platform import devices
 
 DEATHS = 3  # of processes in one program, without a checkpoint between them, until it has failed
 WAIT = 5.0  # seconds between two looks at programs that others train
@@ -238,21 +237,6 @@ def drain(
     return ended
 
 
-def shard(text: str) -> tuple[int, int]:
-    """The i and n of "i/n".
-
-    Raises:
-      ValueError: it is not of that form, or i is not one of 0 to n - 1.
-    """
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    i, n = map(int, match.groups()) if match else (0, 0)
-    if i >= n:
-        raise ValueError(
-            f"got --shard={text}, expected i/n with i from 0 to n - 1, such as 0/4; fix it"
-        )
-    return i, n
-
-
 def _attempt(sweep: Sweep, number: int, retry: bool, say: Callable[[str], None]) -> Record:
     """Trains and scores a program that this process has taken, as far as that is to be done."""
     about = f"program {number + 1}/{len(sweep.programs)}: {sweep.programs[number].name}"
@@ -285,7 +269,7 @@ def _attempt(sweep: Sweep, number: int, retry: bool, say: Callable[[str], None])
             deaths=0,
             seconds=record.seconds + spent,
             trained=record.trained + count,
-            device=device() if count else record.device,
+            device=devices() if count else record.device,
         )
         sweep.write(number, done)
         return done
@@ -300,11 +284,6 @@ def _attempt(sweep: Sweep, number: int, retry: bool, say: Callable[[str], None])
     except BaseException:
         ended("stopped")
         raise
-
-
-def device() -> str:
-    """The devices of this process, in words."""
-    return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
 
 
 def _trained(sweep: Sweep, number: int) -> str:

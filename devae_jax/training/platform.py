@@ -45,3 +45,8 @@ def form_of(device: jax.Device) -> Form:
 def quickly(device: jax.Device) -> dict[str, Any] | None:
     """Compiler options for what runs once: XLA:CPU takes longer to optimise it than to run it."""
     return {"xla_backend_optimization_level": 0} if device.platform == "cpu" else None
+
+
+def devices() -> str:
+    """Those of this process, in words, "8 x NVIDIA H100 80GB HBM3"."""
+    return f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}"

@@ -8,6 +8,7 @@ import pytest
 
 from devae_jax import files
 from devae_jax.configs import devae
+from devae_jax.program import sweep as planning
 from devae_jax.runs import manifest, status, sweep
 from devae_jax.runs.folder import Folder
 
@@ -137,7 +138,7 @@ def test_what_a_dead_process_left_is_taken_and_what_a_living_one_trains_is_waite
 
 def test_a_shard_trains_its_own(tmp_path, trained):
     found = opened(tmp_path)
-    first, count = sweep.shard("1/3")
+    first, count = planning.shard("1/3")
     drain(found, range(first, 4, count))
     assert trained == [1]
 
@@ -145,7 +146,7 @@ def test_a_shard_trains_its_own(tmp_path, trained):
 @pytest.mark.parametrize("text", ["5/4", "4/4", "1", "-1/4", "a/b", "0/0", ""])
 def test_a_shard_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match=f"got --shard={text}, expected i/n with i from 0"):
-        sweep.shard(text)
+        planning.shard(text)
 
 
 def test_a_failure_is_recorded_and_tried_again_on_request(tmp_path, trained, monkeypatch, capsys):
