@@ -17,7 +17,7 @@ def get_config(arg: str = ""):
     config.method = "known_codes"
     config.steps = 2_000
     config.data.name = "toy"  # images are not looked at
-    config.data.image_size = 16
+    config.data.image_size = 32
     config.objective = {
         "name": "known_codes",
         "rho": 0.6,

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from devae_jax.objectives.known_codes import total_correlation
+from devae_jax.program.plan import plan
 from devae_jax.studies import make, rows, show, table
 from tests.launch.commands import call, start
 
@@ -61,6 +62,13 @@ def test_the_truth_of_table_1_is_that_of_the_paper():
     wanted = {(10, 0.3): 0.24, (10, 0.9): 4.15, (100, 0.6): 11.16, (1000, 0.9): 415.18}
     for (dim, rho), truth in wanted.items():
         assert round(total_correlation(dim, rho), 2) == truth
+
+
+def test_the_program_of_table_1_fits_together_at_every_size(tmp_path):
+    """Its images, which are not looked at, are such that the networks beside could take them."""
+    for preset in table.load("table1").presets:
+        study = make.opened(tmp_path, "table1", preset, seeds=1, fit=False)
+        assert plan(study.members[0].config).program.source.batch_size in (16, 256)
 
 
 def test_a_table_is_made_and_goes_on(tmp_path, monkeypatch):
