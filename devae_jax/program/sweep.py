@@ -55,7 +55,7 @@ def grouped(
       ValueError: a setting names no key of the config, or is wrong.
     """
     config = keys.normalised(config)
-    known = set(keys.flatten(config))
+    known = keys.flatten(config)
     for name in dict.fromkeys(name for setting in settings for name in setting):
         if name not in known:
             raise ValueError(
@@ -77,7 +77,9 @@ def grouped(
             name = re.sub(r"[/\s]", "_", name) or "all"
             if name in {group.name for group in groups.values()}:  # numbers of another shape
                 name += f",shapes={len(groups)}"
-            groups[signature] = Group(name, keys.laid_over(config, static), [])
+            # A program fits together without its members: numbers of another shape are in it.
+            shaped = {n: v for n, v in traced.items() if np.shape(v) != np.shape(known[n])}
+            groups[signature] = Group(name, keys.laid_over(config, static | shaped), [])
         members = groups[signature].members
         places.append((list(groups).index(signature), len(members)))
         members.append(_numbers(groups[signature].config, traced))

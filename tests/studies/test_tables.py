@@ -5,6 +5,7 @@ import json
 import pytest
 
 from devae_jax.objectives.known_codes import total_correlation
+from devae_jax.program import specs
 from devae_jax.program.plan import plan
 from devae_jax.studies import make, rows, show, table
 from tests.launch.commands import call, start
@@ -33,6 +34,8 @@ def test_every_size_plans(name, tmp_path):
         assert [member.line for member in study.members] == list(about.lines)
         names = [program.name for program in study.programs]
         assert len(set(names)) == len(names) and not any("/" in name for name in names)
+        for program in study.programs:  # fits together without its members, as it is trained
+            specs.read(program.config)
         for member in study.members:
             for key, value in member.line.changes.items():
                 found = member.config
