@@ -56,7 +56,7 @@ def get_config() -> ConfigDict:
                 "init": "torch",  # or glorot
                 "convolution": "auto",  # fast on CPU, native elsewhere
                 "dtype": "float32",  # of the computation; parameters stay float32
-                "remat": False,  # blocks (residual, resnet) computed again on the way back
+                "remat": placeholder(bool),  # of residual, resnet: blocks computed again going back
                 "width": placeholder(int),  # channels of the first layer; unset: the published one
             },
             "objective": {

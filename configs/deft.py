@@ -15,7 +15,7 @@ from devae_jax.configs import base, variants
 def get_config(arg: str = ""):
     config = base.get_config()
     config.method = "deft"
-    del config.model.latents, config.model.num_layers, config.model.remat
+    del config.model.latents, config.model.num_layers
     config.model.name = "staged"
     config.model.groups = 5
     config.model.group_width = 8  # channels of a sub-encoder's first convolution

@@ -99,7 +99,7 @@ def read(config: ConfigDict) -> Specs:
         seed=config.seed,
         latent_dim=latent_dim,
         num_layers=num_layers,
-        model=spec("model", MODELS, model, "model", "name"),
+        model=spec("model", MODELS, _set(model), "model", "name"),
         objective=spec("objective", OBJECTIVES, objective, "objective", "name"),
         terms={
             name: spec("term", TERMS, _set(options), f"objective.terms.{name}", "kind")

@@ -223,7 +223,7 @@ def test_the_schema_is_the_bases():
             continue
         with pytest.raises(ValueError, match=re.escape(key.split(".")[-1])):
             schema.check(changed(key, object()))
-        unset = key in ("data.channels", "model.width") or key.startswith("data.source.")
+        unset = key in ("data.channels", "model.width", "model.remat") or key.startswith("data.source.")
         assert value is not None or unset
 
 
