@@ -65,7 +65,7 @@ TESTS = {
     "data/arrays": "tests/data/test_unlabelled.py tests/data/test_labelled.py "
     "tests/reliability/test_foreign.py",
     "data/builder": "tests/data/test_labelled.py",
-    "data/cache": "tests/reliability/test_tables.py tests/data/test_dsprites_regen.py",
+    "data/cache": "tests/reliability/test_tables_on_disk.py tests/data/test_dsprites_regen.py",
     "data/dsprites_regen": "tests/data/test_dsprites_regen.py tests/data/test_drawn.py",
     "data/factors": "tests/data/test_factors.py tests/data/test_variants.py",
     "data/foreign": "tests/reliability/test_foreign.py",
@@ -88,7 +88,7 @@ TESTS = {
     "data/tfds": "tests/data/test_labelled.py tests/data/test_unlabelled.py",
     "data/traversals": "tests/data/test_traversals.py",
     "data/variants": "tests/data/test_variants.py",
-    "data/verify": "tests/reliability/test_tables.py",
+    "data/verify": "tests/reliability/test_tables_on_disk.py",
     "data/xy": "tests/data/test_drawn.py",
     "training/": "tests/training tests/objectives/test_elbo.py",
     "training/chunks": "tests/data/test_stream.py",

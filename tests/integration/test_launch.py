@@ -99,7 +99,7 @@ def test_a_full_disk_has_an_exit_code_of_its_own(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", refuse)
     text = call("train", *train_flags(tmp_path / "run", 10), code=4)
-    assert "No space left on device writing" in text and len(text.splitlines()) == 1
+    assert "No space left on device writing" in text.splitlines()[-1] and "Traceback" not in text
 
 
 def test_list_prints_every_method():
