@@ -1,6 +1,9 @@
-"""The sizes at which the paper's tables and figures are made."""
+"""What the paper's tables and figures share: sizes, notes, and lines on both data sets."""
 
-from devae_jax.studies.table import Preset
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from devae_jax.studies.table import Column, Line, Preset, Published
 
 IMAGES = "32 x 32 pixels, networks of half the width, batch 64, learning rate 5e-4"
 RENDERED = "data sets are rendered here after dSprites and Shapes3D, not the published files"
@@ -48,3 +51,29 @@ def presets(
             cut="a check that all of it runs: toy images, 20 steps",
         ),
     }
+
+
+BOTH = (("dSprites", "devae"), ("Shapes3D", "devae:shapes3d"))
+COLUMNS = (Column("MIG", "mig"), Column("reconstruction", "reconstruction_sampled"))
+
+
+def on_both(
+    published: Mapping[Any, tuple[tuple[Published, Published], ...]],
+    label: Callable[[Any], str],
+    changes: Callable[[Any], Mapping[str, Any]],
+) -> tuple[Line, ...]:
+    """DeVAE at each of some settings, on dSprites and then on Shapes3D; for `COLUMNS`.
+
+    published: setting -> (MIG, reconstruction error) on each data set
+    label, changes: of a setting
+    """
+    return tuple(
+        Line(
+            f"{name}, {label(setting)}",
+            config,
+            changes(setting),
+            {column.label: value for column, value in zip(COLUMNS, values[i], strict=True)},
+        )
+        for i, (name, config) in enumerate(BOTH)
+        for setting, values in published.items()
+    )

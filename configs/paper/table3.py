@@ -1,7 +1,7 @@
 """Table 3: lists of pressures of DeVAE, on both data sets."""
 
-from devae_jax.configs.paper.presets import RENDERED, SUMMED, presets
-from devae_jax.studies.table import Column, Line, Published, Table
+from devae_jax.configs.paper.presets import COLUMNS, RENDERED, SUMMED, on_both, presets
+from devae_jax.studies.table import Published, Table
 
 PUBLISHED = {  # MIG and reconstruction error: dSprites, Shapes3D
     (1.0, 10.0, 20.0, 40.0, 80.0): (
@@ -17,20 +17,14 @@ PUBLISHED = {  # MIG and reconstruction error: dSprites, Shapes3D
         (Published(0.55, 0.04), Published(39.31, 6.96)),
     ),
 }
-SETS = (("dSprites", "devae"), ("Shapes3D", "devae:shapes3d"))
 
 TABLE = Table(
     title="Table 3: pressures β of DeVAE",
-    columns=(Column("MIG", "mig"), Column("reconstruction", "reconstruction_sampled")),
-    lines=tuple(
-        Line(
-            f"{name}, β = [{', '.join(f'{beta:g}' for beta in betas)}]",
-            config,
-            {"model.num_layers": len(betas), "objective.terms.kl.betas": betas},
-            {"MIG": values[i][0], "reconstruction": values[i][1]},
-        )
-        for i, (name, config) in enumerate(SETS)
-        for betas, values in PUBLISHED.items()
+    columns=COLUMNS,
+    lines=on_both(
+        PUBLISHED,
+        lambda betas: f"β = [{', '.join(f'{beta:g}' for beta in betas)}]",
+        lambda betas: {"model.num_layers": len(betas), "objective.terms.kl.betas": betas},
     ),
     presets=presets(gpu_steps=12_000),
     notes=(RENDERED, SUMMED),

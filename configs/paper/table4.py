@@ -1,7 +1,7 @@
 """Table 4: the scale s of DeVAE's layers, on both data sets."""
 
-from devae_jax.configs.paper.presets import RENDERED, SUMMED, presets
-from devae_jax.studies.table import Column, Line, Published, Table
+from devae_jax.configs.paper.presets import COLUMNS, RENDERED, SUMMED, on_both, presets
+from devae_jax.studies.table import Published, Table
 
 PUBLISHED = {  # MIG and reconstruction error: dSprites, Shapes3D
     0.3: (
@@ -17,20 +17,14 @@ PUBLISHED = {  # MIG and reconstruction error: dSprites, Shapes3D
         (Published(0.57, 0.01), Published(43.24, 11.41)),
     ),
 }
-SETS = (("dSprites", "devae"), ("Shapes3D", "devae:shapes3d"))
 
 TABLE = Table(
     title="Table 4: scale s of DeVAE's layers",
-    columns=(Column("MIG", "mig"), Column("reconstruction", "reconstruction_sampled")),
-    lines=tuple(
-        Line(
-            f"{name}, s = {scale:g}",
-            config,
-            {"objective.scale": scale},
-            {"MIG": values[i][0], "reconstruction": values[i][1]},
-        )
-        for i, (name, config) in enumerate(SETS)
-        for scale, values in PUBLISHED.items()
+    columns=COLUMNS,
+    lines=on_both(
+        PUBLISHED,
+        lambda scale: f"s = {scale:g}",
+        lambda scale: {"objective.scale": scale},
     ),
     presets=presets(seeds=5, gpu_steps=12_000),
     notes=(RENDERED, SUMMED),
