@@ -284,14 +284,17 @@ def _silence(path: Path) -> float:
         probe.unlink(missing_ok=True)
 
 
+def in_words(owner: Mapping[str, Any]) -> str:
+    """Who holds a lock, as `holder` found it."""
+    if not owner:
+        return "another process"
+    return f"process {owner['pid']} on {owner.get('host')} since {owner.get('since')}"
+
+
 def _in_use(path: Path, what: str) -> str:
-    owner = _read_owner(path)
-    who = "another process"
-    if owner:
-        who = f"process {owner['pid']} on {owner.get('host')} since {owner.get('since')}"
     return (
-        f"got {what} that {who} is writing, expected one writer; wait until it has ended, or "
-        "choose another place"
+        f"got {what} that {in_words(_read_owner(path))} is writing, expected one writer; wait "
+        "until it has ended, or choose another place"
     )
 
 

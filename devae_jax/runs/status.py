@@ -1,7 +1,6 @@
 """What of a sweep is done, running, failed and left, in lines to print."""
 
-from typing import Any
-
+from devae_jax.files import in_words
 from devae_jax.runs.sweep import Sweep
 
 STATES = ("done", "running", "stopped", "waiting", "failed", "refused")
@@ -22,7 +21,7 @@ def status(sweep: Sweep) -> list[str]:
             done, state, record = False, "refused", record._replace(error=str(problem))
         if holder is not None:
             state = "running"
-            about += f", {_who(holder)}, step {reached:,} of {config.steps:,}"
+            about += f", by {in_words(holder)}, step {reached:,} of {config.steps:,}"
         elif done:
             state = "done"
         elif state in ("failed", "refused"):
@@ -39,12 +38,6 @@ def status(sweep: Sweep) -> list[str]:
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     first = f"{total} members in {len(sweep.programs)} programs: {said}"
     return [first, *lines, _time_left(left, seconds, trained, at_work)]
-
-
-def _who(holder: dict[str, Any]) -> str:
-    if not holder:
-        return "by another process"
-    return f"by process {holder['pid']} on {holder.get('host')} since {holder.get('since')}"
 
 
 def _time_left(left: int, seconds: float, trained: float, at_work: int) -> str:
