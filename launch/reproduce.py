@@ -2,11 +2,14 @@
 
 Plans the members, trains and scores those that W lacks, and prints the table with our value beside
 the published one. Killed at any moment, the same command goes on; on machines that share W, each
-takes programs that no other trains. W/rows.jsonl has a row a member and score.
+takes programs that no other trains. W/rows.jsonl has a row a member and score, W/figure.png shows
+them. Runs of which --rows has scores, of whatever table, are not trained again:
 
-Tables: those of configs/paper. Presets: paper, the published setting; gpu, about ten minutes of an
-H100; cpu, about twenty minutes of two cores a run; smoke, to see that it runs. Exit codes as in
-launch/train.py.
+    python launch/reproduce.py figure4 --preset=cpu --workdir=V --rows=W/rows.jsonl
+
+Tables: those of configs/paper and configs/studies. Presets: paper, the published setting; gpu,
+about ten minutes of an H100; cpu, about twenty minutes of two cores a run; smoke, to see that it
+runs. Exit codes as in launch/train.py.
 """
 
 import sys
@@ -17,6 +20,8 @@ from devae_jax.launch import common
 from devae_jax.studies import table
 
 _PRESET = flags.DEFINE_string("preset", "cpu", "paper, gpu, cpu or smoke.")
+_ROWS = flags.DEFINE_list("rows", [], "Files, or patterns, of rows of runs that need no training.")
+_FIGURE = flags.DEFINE_string("figure", None, "With --print: draw the table to this PNG file.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the study.", required=True)
 _SEEDS = flags.DEFINE_integer("seeds", 0, "Runs of each line; 0: as the preset says.")
 _SHARD = flags.DEFINE_string("shard", "0/1", "i/n: train programs i, i + n, ...; i is from 0.")
@@ -29,23 +34,31 @@ _PLAN = flags.DEFINE_bool("plan", False, "Print the programs and members, train 
 def main(name: str) -> int:
     common.enable_compilation_cache()
     from devae_jax.program.sweep import shard
-    from devae_jax.studies import make, rows, show
+    from devae_jax.studies import figure, given, make, rows, show
 
     first, count = shard(_SHARD.value)
     training = not (_PRINT.value or _PLAN.value)
     study = make.opened(_WORKDIR.value, name, _PRESET.value, seeds=_SEEDS.value, fit=training)
+    known = given.read(_ROWS.value, study.path)
+    if _FIGURE.value is not None and not _FIGURE.value.endswith(".png"):
+        raise ValueError(f"got --figure={_FIGURE.value}, expected a file that ends in .png; fix it")
     if _PLAN.value:
+        to_train = given.left(study, known, range(len(study.programs)))
         for number, program in enumerate(study.programs):
-            print(f"{program.name}: {program.config.steps:,} steps")
+            there = "" if number in to_train else ", in the given rows"
+            print(f"{program.name}: {program.config.steps:,} steps{there}")
             for member in study.of_program(number):
                 print(f"  {member.line.label}, seed {member.seed}")
         return 0
     ended = {}
     if training:
         numbers = range(first, len(study.programs), count)
-        ended = make.make(study, numbers, retry=_RETRY.value, wait=_WAIT.value, say=_say)
-    found, missing = rows.collect(study)
-    print(show.markdown(study, found, missing))
+        retry, wait = _RETRY.value, _WAIT.value
+        ended = make.make(study, numbers, given=known, retry=retry, wait=wait, say=_say)
+    found = rows.collect(study, known)
+    if _FIGURE.value is not None:
+        figure.write(_FIGURE.value, study, found.rows)
+    print(show.markdown(study, found))
     if any(record.state == "stopped" for record in ended.values()):
         return common.EXIT_STOPPED
     if any(record.diverged for record in ended.values()):

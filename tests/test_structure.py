@@ -24,7 +24,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {  # part -> parts it may import besides i
     "program": ("models", "objectives", "data", "training", "configs"),
     "evaluation": ("data", "metrics"),
     "runs": ("program", "evaluation", "training", "metrics", "data", "viz"),
-    "studies": ("runs", "program", "evaluation", "training", "metrics", "configs"),
+    "studies": ("runs", "program", "evaluation", "training", "metrics", "viz", "configs"),
     "__init__": ("runs",),
 }
 ONLY_IN = {  # library -> the files that may import it at all

@@ -14,6 +14,7 @@ TABLE = Table(
     ),
     lines=(Line("DynamicVAE", "dynamic_vae"), Line("DeVAE", "devae")),
     presets=presets(gpu_steps=30_000),
+    figure="curves",
     notes=(
         RENDERED,
         SUMMED,

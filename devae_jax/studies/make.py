@@ -1,7 +1,8 @@
 """Training and scoring what a study lacks, in its folder; killed at any moment it goes on.
 
 W/study.json: which table, preset and seeds.  W/programs/: how each program went, see `Sweep`.
-W/rows.jsonl: all scores.  W/devae,all/: the folder of a program, which trains a population.
+W/rows.jsonl: all scores.  W/figure.png: the table as a figure.
+W/devae,all/: the folder of a program, which trains a population.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,10 +11,11 @@ from pathlib import Path
 from devae_jax.files import FORMAT, parsed, storing, write_json
 from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Group
-from devae_jax.runs import results
+from devae_jax.runs import manifest, results
 from devae_jax.runs.run import Run
 from devae_jax.runs.sweep import Record, Sweep, drain
-from devae_jax.studies import rows
+from devae_jax.studies import figure, rows
+from devae_jax.studies.given import Given, left
 from devae_jax.studies.members import Study, planned
 from devae_jax.studies.table import load, preset_of
 
@@ -55,16 +57,20 @@ def make(
     study: Study,
     numbers: Sequence[int] | None = None,
     *,
+    given: Given | None = None,
     retry: bool = False,
     wait: bool = True,
     say: Callable[[str], None] = print,
 ) -> dict[int, Record]:
     """Trains and scores every program that is not finished; rows.jsonl grows with each.
 
-    Programs that others train are left to them, see `runs.sweep.drain`.
+    The first seed of every line comes first, then the second: a study that is stopped has whole
+    rounds. Programs that others train are left to them, see `runs.sweep.drain`.
 
     Args:
       numbers: of the programs; all if None.
+      given: rows of runs that were trained before; a program whose members all have some is
+        not trained.
       retry, wait, say: see `runs.sweep.drain`.
 
     Returns the records of the programs that failed or were refused, and of one that a signal
@@ -75,14 +81,23 @@ def make(
     """
     _write_study(study)
 
+    given = given or Given()
+
+    def note() -> None:
+        found = rows.collect(study, given).rows
+        rows.write(study, found)
+        figure.write(study.path / "figure.png", study, found)
+
     def finish(runs: list[Run]) -> None:
         _results(study, runs)
-        rows.write(study, rows.collect(study)[0])
+        note()
 
+    note()  # what is given must not be lost with its file
     chosen = range(len(study.programs)) if numbers is None else numbers
+    order = sorted(left(study, given, chosen), key=study.round)
     sweep = Sweep(study.path, study.programs, finish)
-    ended = drain(sweep, chosen, retry=retry, wait=wait, say=say)
-    rows.write(study, rows.collect(study)[0])
+    ended = drain(sweep, order, retry=retry, wait=wait, say=say)
+    note()
     return ended
 
 
@@ -98,15 +113,16 @@ def _results(study: Study, runs: list[Run]) -> None:
 def _write_study(study: Study) -> None:
     with storing(study.path):
         (study.path / "programs").mkdir(parents=True, exist_ok=True)
-    if not _saved(study.path):
-        wanted = {
-            "format": FORMAT,
-            "table": study.name,
-            "preset": study.preset,
-            "seeds": study.size.seeds,
-            "at_once": study.at_once,
-        }
-        write_json(study.path / "study.json", wanted, indent=1)
+    with manifest.alone(study.path):
+        if not _saved(study.path):
+            wanted = {
+                "format": FORMAT,
+                "table": study.name,
+                "preset": study.preset,
+                "seeds": study.size.seeds,
+                "at_once": study.at_once,
+            }
+            write_json(study.path / "study.json", wanted, indent=1)
 
 
 def _saved(path: Path) -> dict:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from devae_jax.program import keys, sweep
 from devae_jax.program.sweep import Group
 from devae_jax.runs.folder import Folder
+from devae_jax.studies.setting import setting
 from devae_jax.studies.table import Line, Preset, Table, config_of
 
 
@@ -21,6 +22,11 @@ class Member(NamedTuple):
     program: int
     number: int
     config: Any
+
+    @property
+    def setting(self) -> str:
+        """What decides its numbers, as a digest, see `setting`."""
+        return setting(self.config)
 
 
 class Study(NamedTuple):
@@ -40,6 +46,11 @@ class Study(NamedTuple):
     members: list[Member]
     at_once: list[int]
 
+    @property
+    def metrics(self) -> set[str]:
+        """With which members are scored."""
+        return set(self.size.metrics or self.table.metrics)
+
     def folder(self, program: int) -> Folder:
         """Where a program trains."""
         return Folder(self.path / self.programs[program].name)
@@ -48,6 +59,10 @@ class Study(NamedTuple):
         """The members of a program, in its order."""
         found = [member for member in self.members if member.program == program]
         return sorted(found, key=lambda member: member.number)
+
+    def round(self, program: int) -> int:
+        """In which round over the seeds a program is trained: that of its first seed."""
+        return min(member.seed for member in self.of_program(program))
 
 
 def planned(

@@ -2,109 +2,176 @@
 
 import json
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from devae_jax.files import jsonable, write_text
+from devae_jax.files import FORMAT, jsonable, write_text
 from devae_jax.runs.folder import Folder
 from devae_jax.runs.sweep import Sweep
+from devae_jax.studies import given as before
+from devae_jax.studies.given import Given
 from devae_jax.studies.members import Member, Study
 from devae_jax.studies.table import Column, Published
 
 Row = dict[str, Any]
+# What training logged that is kept of every member, a number a layer, at eighths of training:
+# enough for curves, and for the columns of other tables.
+LOGGED = ("eval/mig", "eval/diffusion", "eval/reconstruction_sampled", "eval/kl")
+SHARES = tuple(i / 8 for i in range(1, 9))
+DIGITS = 6  # of what training logged: chance is in the third
 
 
-def collect(study: Study) -> tuple[list[Row], list[str]]:
-    """All rows of the members that are finished, and, in words, what is not there.
+class Found(NamedTuple):
+    """What of a study is there.
+
+    missing: members without scores; damaged: files and rows that were skipped, in words
+    """
+
+    rows: list[Row]
+    missing: list[Member]
+    damaged: list[str]
+
+
+def collect(study: Study, given: Given | None = None) -> Found:
+    """All rows of the members that are finished, in the study's folder or in given rows.
 
     A row has table, preset, line, column (None where the table has none for it), config, changes,
-    seed, program, member, step, metric, layer, protocol, value, low, high, published,
-    published_std, seconds (of training and scoring, a member's share) and device.
+    seed, setting (see `setting`), step, at (of what training logged: after which share of it),
+    metric, layer, protocol, value, low, high, published, published_std, and of its training:
+    study (the table for which it was), program, member, scored (the metrics that were asked for),
+    seconds (of training and scoring, a member's share), device, version (of the library), and
+    source (the file it was given in, None for what the folder has).
     """
-    rows: list[Row] = []
-    missing: list[str] = []
+    given = given or Given()
+    found = Found([], [], list(given.damaged))
     sweep = Sweep(study.path, study.programs)
+    mine: dict[tuple[int, int], list[Row]] = {}  # program and number of a member
     for number, program in enumerate(study.programs):
         folder, members = study.folder(number), study.of_program(number)
         record = sweep.record(number)
         share = record.seconds / len(members) if record.trained else None
-        about = {"seconds": share, "device": record.device or None}
+        about = {"program": program.name, "seconds": share, "device": record.device or None}
         try:
-            scores = folder.scores()
+            scores = _final(folder, program.config.steps)
         except ValueError as error:
             scores = []
-            missing.append(str(error))
+            found.damaged.append(str(error))
+        logged = folder.all_metrics() if scores else []
         for member in members:
-            found = _of_member(study, folder, member, scores)
-            if not found:
-                missing.append(f"{member.line.label}, seed {member.seed} ({program.name})")
-            rows += [row | about for row in found]
-    return rows, missing
+            mine[number, member.number] = [
+                row | about for row in _of_member(study, member, scores, logged)
+            ]
+    for member in study.members:
+        rows = mine[member.program, member.number] or _given(study, given, member)
+        found.rows.extend(rows)
+        found.missing.extend([member] * (not rows))
+    return found
 
 
 def write(study: Study, rows: Sequence[Row]) -> None:
     """Replaces rows.jsonl of the study's folder, in one step."""
-    text = "".join(json.dumps(jsonable(row)) + "\n" for row in rows)
-    write_text(study.path / "rows.jsonl", text)
+    write_text(study.path / "rows.jsonl", lines(rows))
 
 
-def _of_member(study: Study, folder: Folder, member: Member, scores: Sequence[Row]) -> list[Row]:
-    """The rows of one member, none if it is not scored at its last step."""
-    step = member.config.steps
-    mine = [
+def lines(rows: Iterable[Row]) -> str:
+    """Rows as JSON Lines."""
+    return "".join(json.dumps(jsonable({"format": FORMAT} | row)) + "\n" for row in rows)
+
+
+def _final(folder: Folder, step: int) -> list[Row]:
+    """The scores of mean codes at the last step, on all images."""
+    return [
         row
-        for row in scores
-        if (row["step"], row["member"], row["representation"]) == (step, member.number, "mean")
-        and "images" not in row
+        for row in folder.scores()
+        if (row["step"], row["representation"]) == (step, "mean") and "images" not in row
     ]
+
+
+def _of_member(
+    study: Study, member: Member, scores: Sequence[Row], logged: Sequence[Row]
+) -> list[Row]:
+    """The rows of one member of a program, none if it has no scores."""
+    mine = [row for row in scores if row["member"] == member.number]
     if not mine:
         return []
-    common = {
+    training = {
+        "study": study.name,
+        "member": member.number,
+        "scored": sorted(study.metrics),
+        "version": mine[0].get("library"),
+        "source": None,
+    }
+    kept = ("step", "metric", "layer", "protocol", "value", "low", "high")
+    rows = [{"at": None} | {key: row.get(key) for key in kept} for row in mine]
+    steps = member.config.steps
+    curve = [row for row in logged if row.get("member") == member.number]
+    for at in SHARES:
+        for name in LOGGED:
+            rows += [row for row in _logged(curve, name, at, steps) if row["value"] is not None]
+    have: set[tuple[Any, Any]] = {(row["metric"], row["at"]) for row in rows}
+    for column in study.table.columns:
+        if "/" in column.score and (column.score, column.at) not in have:
+            have.add((column.score, column.at))
+            rows += _logged(curve, column.score, column.at, steps)
+    return _laid_out(study, member, [row | training for row in rows])
+
+
+def _given(study: Study, given: Given, member: Member) -> list[Row]:
+    """The rows of a member that was trained before, with this table's lines and columns."""
+    return _laid_out(study, member, before.serving(given, study, member.setting))
+
+
+def _laid_out(study: Study, member: Member, rows: Sequence[Row]) -> list[Row]:
+    """Rows of a member in the terms of a study's table."""
+    about = {
         "table": study.name,
         "preset": study.preset,
         "line": member.line.label,
         "config": member.line.config,
         "changes": dict(member.line.changes),
         "seed": member.seed,
-        "program": study.programs[member.program].name,
-        "member": member.number,
+        "setting": member.setting,
     }
-    columns = study.table.columns
-    rows = []
-    for row in mine:
-        measured = row["metric"], row["layer"]
-        column = next((c for c in columns if (c.score, c.layer) == measured), None)
-        kept = {key: row.get(key) for key in ("step", "metric", "layer", "protocol")}
-        values = {key: row.get(key) for key in ("value", "low", "high")}
-        rows.append(common | _column(member, column) | kept | values)
-    logged = folder.metrics(member.number)
-    for column in columns:
-        if "/" in column.score:
-            found = _logged(logged, column, step)
-            about = {"metric": column.score, "layer": column.layer, "protocol": "training"}
-            values = found | {"low": None, "high": None}
-            rows.append(common | _column(member, column) | about | values)
-    return rows
+    return [row | about | _column(study.table.columns, member, row) for row in rows]
 
 
-def _column(member: Member, column: Column | None) -> Row:
+def _column(columns: Sequence[Column], member: Member, row: Mapping[str, Any]) -> Row:
+    """The column of a row, with what is published there."""
+    column = next((c for c in columns if _place(c) == _place_of(row)), None)
     label = None if column is None else column.label
     published = member.line.published.get(label or "", Published(math.nan))
-    std = published.std
     known = math.isfinite(published.mean)
     return {
         "column": label,
         "published": published.mean if known else None,
-        "published_std": std,
+        "published_std": published.std,
     }
 
 
-def _logged(logged: Sequence[Row], column: Column, steps: int) -> Row:
-    """The first row with the score at or after its time, {"step", "value"}."""
-    for row in logged:
-        if row["step"] >= column.at * steps and row.get(column.score) is not None:
-            value = row[column.score]
-            if isinstance(value, list):
-                value = value[column.layer] if column.layer < len(value) else None
-            return {"step": row["step"], "value": value}
-    return {"step": steps, "value": None}
+def _place(column: Column) -> tuple[str, int, float | None]:
+    return column.score, column.layer, column.at if "/" in column.score else None
+
+
+def _place_of(row: Mapping[str, Any]) -> tuple[str, int, float | None]:
+    return row["metric"], row["layer"], row["at"]
+
+
+def _logged(logged: Sequence[Row], name: str, at: float, steps: int) -> list[Row]:
+    """What was logged nearest to a share of training, of two alike the later: a row a layer.
+
+    Where training was not logged as far as that, one row without a value.
+    """
+    common = {"metric": name, "at": at, "protocol": "training", "low": None, "high": None}
+    there = [row for row in logged if row.get(name) is not None]
+    if not any(row["step"] >= at * steps for row in there):
+        return [common | {"step": round(at * steps), "layer": 0, "value": None}]
+    row = min(there, key=lambda row: (abs(row["step"] - at * steps), -row["step"]))
+    values = row[name] if isinstance(row[name], list) else [row[name]]
+    return [
+        common | {"step": row["step"], "layer": layer, "value": _rounded(value)}
+        for layer, value in enumerate(values)
+    ]
+
+
+def _rounded(value: Any) -> float | None:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, int | float) else None

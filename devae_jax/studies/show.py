@@ -9,18 +9,20 @@ from devae_jax.evaluation.rows import interval
 from devae_jax.names import printable
 from devae_jax.program import keys
 from devae_jax.studies.members import Member, Study
-from devae_jax.studies.rows import Row
+from devae_jax.studies.rows import Found, Row
 from devae_jax.studies.table import Preset, Published, config_of
 
 # Keys that say when something is written down, or where, not what is learned.
 ASIDE = ("train.", "parallel.", "eval.", "method", "seed", "data.data_dir")
 
 
-def markdown(study: Study, rows: Sequence[Row], missing: Sequence[str] = ()) -> str:
+def markdown(study: Study, found: Found) -> str:
     """The table with seeds, mean ± deviation, 95 % interval and the published value of each score.
 
-    Below it: what differs from the published setting, time and device, and what is missing.
+    Below it: what differs from the published setting, where, how long and for which table runs
+    were trained, and what is missing.
     """
+    rows = found.rows
     lines = [
         f"## {study.table.title}",
         "",
@@ -39,11 +41,24 @@ def markdown(study: Study, rows: Sequence[Row], missing: Sequence[str] = ()) -> 
                 label = ""
     lines += ["", f"Preset `{study.preset}`: {study.size.cut or 'nothing is cut'}."]
     lines += [f"- {text}." for text in (*study.table.notes, *differences(study))]
-    lines += [f"- {text}." for text in made(rows)]
-    if missing:
-        lines += ["", f"Missing, {len(missing)} of {len(study.members)} runs or files:"]
-        lines += [f"- {_escaped(text)}" for text in missing]
+    lines += [f"- {_escaped(text)}." for text in (*study.table.read(rows), *made(rows))]
+    if found.missing:
+        lines += ["", f"Missing, {len(found.missing)} of {len(study.members)} runs:"]
+        lines += [f"- {_escaped(text)}" for text in by_line(found.missing)]
+    if found.damaged:
+        lines += ["", "Damaged:", *(f"- {_escaped(text)}" for text in found.damaged)]
     return "\n".join(lines)
+
+
+def by_line(members: Sequence[Member]) -> list[str]:
+    """Members in words, "DeVAE, seeds 0, 1"."""
+    seeds: dict[str, list[int]] = {}
+    for member in members:
+        seeds.setdefault(member.line.label, []).append(member.seed)
+    return [
+        f"{label}, seed{'s' * (len(each) > 1)} {', '.join(map(str, each))}"
+        for label, each in seeds.items()
+    ]
 
 
 def differences(study: Study) -> list[str]:
@@ -69,17 +84,26 @@ def differences(study: Study) -> list[str]:
 
 
 def made(rows: Sequence[Row]) -> list[str]:
-    """Time and devices of the runs that are there, from their rows."""
-    shares = {(row["program"], row["member"]): (row["seconds"], row["device"]) for row in rows}
-    by_device: dict[str, list[float]] = {}
-    for seconds, device in shares.values():
-        if seconds is not None:
-            by_device.setdefault(device, []).append(seconds)
-    return [
-        f"{len(times)} runs on {printable(device)}: {sum(times) / 60:,.1f} minutes, "
-        f"{np.mean(times) / 60:,.1f} a run"
-        for device, times in by_device.items()
-    ]
+    """Of the runs that are there: for which table, where, by which version and how long.
+
+    The lines are named where they are not all from one training place.
+    """
+    places: dict[tuple, dict[tuple, Row]] = {}  # where -> run -> one of its rows
+    for row in rows:
+        where = row["study"], row["device"], row["version"]
+        run = row["line"], row["seed"]
+        places.setdefault(where, {}).setdefault(run, row)
+    texts = []
+    for (study, device, version), runs in places.items():
+        times = [row["seconds"] for row in runs.values() if row["seconds"] is not None]
+        text = f"{len(runs)} runs for {study} on {device or 'a device that is not known'}"
+        text += f" by devae_jax {version or 'of an unknown version'}"
+        if times:
+            text += f": {sum(times) / 60:,.1f} minutes, {np.mean(times) / 60:,.1f} a run"
+        if len(places) > 1:
+            text += f" ({'; '.join(dict.fromkeys(line for line, _ in runs))})"
+        texts.append(text)
+    return texts
 
 
 def _differing(published: Preset, member: Member) -> list[str]:

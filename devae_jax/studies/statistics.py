@@ -179,6 +179,32 @@ def pareto(gain: Sequence[float], cost: Sequence[float]) -> np.ndarray:
     return np.array(sorted(front, key=lambda i: (down[i], i)), int)
 
 
+def gain_at(
+    gain: Sequence[Sequence[float]], cost: Sequence[Sequence[float]], at: float
+) -> float | None:
+    """The gain that settings have at a cost, on a line between the means of the two nearest.
+
+    Args:
+      gain, cost: of the runs of each setting, [S] lists, as MIG and reconstruction error.
+      at: the cost.
+
+    Returns None where no settings lie on both sides of it.
+
+    Raises:
+      ValueError: gain and cost are of different numbers of settings, or one has no runs.
+    """
+    if len(gain) != len(cost):
+        raise ValueError(
+            f"got gain of {len(gain)} and cost of {len(cost)} settings, expected the same; align "
+            "them"
+        )
+    means = sorted((summary(c).mean, summary(g).mean) for g, c in zip(gain, cost, strict=True))
+    costs, gains = np.array(means).reshape(-1, 2).T
+    if not len(costs) or not costs[0] <= at <= costs[-1]:
+        return None
+    return float(np.interp(at, costs, gains))
+
+
 def sensitivity(
     values: Sequence[Any], scores: Sequence[float]
 ) -> tuple[list[tuple[Any, Summary]], float]:

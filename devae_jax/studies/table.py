@@ -1,11 +1,11 @@
 """What a table of a paper is: lines of configs, columns of scores, presets of size.
 
-The paper's are in `configs/paper/`, one file each, with a `TABLE`.
+The paper's are in `configs/paper/`, others in `configs/studies/`, one file each, with a `TABLE`.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from devae_jax.names import unknown
@@ -73,7 +73,9 @@ class Table(NamedTuple):
 
     metrics: with which members are scored, names as of `evaluate`
     draw: every member's figures are drawn, too
+    figure: how the table is drawn, a name in `studies.figure.FIGURES`
     notes: what to know when comparing with the published values
+    read: what its rows say, in sentences
     """
 
     title: str
@@ -82,26 +84,37 @@ class Table(NamedTuple):
     presets: Mapping[str, Preset]
     metrics: Sequence[str] = ("cheap",)
     draw: bool = False
+    figure: str = "strips"
     notes: Sequence[str] = ()
+    read: Callable[[Sequence[Mapping[str, Any]]], Sequence[str]] = lambda rows: ()
 
 
 def names() -> list[str]:
-    """Of the tables in `configs/paper/`."""
-    from devae_jax.configs import paper
-
-    found = (module.name for module in pkgutil.iter_modules(paper.__path__))
-    return sorted(name for name in found if name != "presets")
+    """Of the tables in `configs/paper/` and `configs/studies/`."""
+    return sorted(_modules())
 
 
 def load(name: str) -> Table:
-    """A table of `configs/paper/`.
+    """A table of `configs/paper/` or `configs/studies/`.
 
     Raises:
       ValueError: there is none of that name.
     """
-    if name not in names():
+    if name not in _modules():
         raise unknown("table", name, names())
-    return importlib.import_module(f"devae_jax.configs.paper.{name}").TABLE
+    return importlib.import_module(_modules()[name]).TABLE
+
+
+def _modules() -> dict[str, str]:
+    """Name of each table -> its module."""
+    from devae_jax.configs import paper, studies
+
+    found = {
+        module.name: f"{package.__name__}.{module.name}"
+        for package in (paper, studies)
+        for module in pkgutil.iter_modules(package.__path__)
+    }
+    return {name: module for name, module in found.items() if name != "presets"}
 
 
 def preset_of(table: Table, name: str) -> Preset:

@@ -25,6 +25,8 @@ from devae_jax.viz.style import (
 )
 
 MARKERS = "osD^vPX"  # change when the colours run out
+
+Runs = tuple[str, np.ndarray, np.ndarray]  # a run: its method, steps [T], values [T]
 NAME = 34  # characters of a method's name in a figure
 
 
@@ -43,15 +45,18 @@ def _style(index: int) -> dict[str, Any]:
 def strip_plots(
     values: Mapping[str, Mapping[str, Sequence[float]]],
     bounds: Mapping[str, tuple[float, float]],
+    *,
+    columns: int = 2,
 ) -> Figure:
     """A panel for each score, a line for each method, a dot for each run, a bar at the mean.
 
     Args:
       values: score -> method -> its runs' values, finite; at least one.
       bounds: score -> (floor, ceiling), NaN where there is none: a dotted and a whole line.
+      columns: of panels.
     """
     methods = list(dict.fromkeys(name for found in values.values() for name in found))
-    columns = min(2, len(values))
+    columns = min(columns, len(values))
     rows = -(-len(values) // columns)
     figure, axes = panels(rows, columns, width=4.2, height=0.8 + 0.22 * len(methods), sharey=True)
     for axis, (score, found) in zip(axes, values.items(), strict=False):
@@ -113,8 +118,7 @@ def learning_curves(
 
     Runs of a method share a colour. None where nothing was recorded.
     """
-    methods = list(dict.fromkeys(method for method, _ in histories))
-    found: dict[str, list] = {}
+    found: dict[str, list[Runs]] = {}
     for method, rows in histories:
         for key in PANELS:
             steps, numbers = series(rows, key)
@@ -124,22 +128,33 @@ def learning_curves(
                 found.setdefault(key, []).append((method, steps, numbers))
     if not found:
         return None
-    columns = min(2, len(found))
-    figure, axes = panels(-(-len(found) // columns), columns, width=4.4, height=2.5)
-    for axis, key in zip(axes, (key for key in PANELS if key in found), strict=False):
-        _thin_lines(axis, found[key], methods)
-        axis.set_title(PANELS[key])
+    methods = list(dict.fromkeys(method for method, _ in histories))
+    return curves({PANELS[key]: found[key] for key in PANELS if key in found}, methods)
+
+
+@matplotlib.rc_context(RC)
+def curves(panels_of: Mapping[str, Sequence[Runs]], methods: Sequence[str] = ()) -> Figure:
+    """A panel for each score over training, a thin line for each run, a colour for each method.
+
+    Args:
+      panels_of: title or score -> (method, steps [T], values [T]) of each run; at least one.
+      methods: all that get a colour, in order; those of the runs if empty.
+    """
+    known = methods or list(dict.fromkeys(run[0] for runs in panels_of.values() for run in runs))
+    columns = min(2, len(panels_of))
+    figure, axes = panels(-(-len(panels_of) // columns), columns, width=4.4, height=2.5)
+    for axis, (title, runs) in zip(axes, panels_of.items(), strict=False):
+        _thin_lines(axis, runs, known)
+        axis.set_title(pretty(title))
         step_axis(axis)
-    blank(axes[len(found) :])
-    handles = [
-        Line2D([], [], linewidth=2, label=short(m), **line(i)) for i, m in enumerate(methods)
-    ]
+    blank(axes[len(panels_of) :])
+    handles = [Line2D([], [], linewidth=2, label=short(m), **line(i)) for i, m in enumerate(known)]
     figure.legend(handles=handles, loc="outside right upper", alignment="left")
     return figure
 
 
-def _thin_lines(axis: Axes, curves: Sequence[tuple], methods: Sequence[str]) -> None:
-    for method, steps, numbers in curves:
+def _thin_lines(axis: Axes, runs: Sequence[Runs], methods: Sequence[str]) -> None:
+    for method, steps, numbers in runs:
         kept = np.isfinite(numbers)
         dot = {"marker": "o", "markersize": 2.5} if kept.sum() < 2 else {}
         style = line(methods.index(method)) | dot

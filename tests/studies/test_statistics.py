@@ -9,6 +9,7 @@ from scipy import stats
 from devae_jax.program import axes
 from devae_jax.studies import selection
 from devae_jax.studies.statistics import (
+    gain_at,
     holm,
     paired,
     pareto,
@@ -91,6 +92,17 @@ def test_pareto_front_by_hand():
     assert pareto([1.0, 1.0], [2.0, 2.0]).tolist() == [0, 1]  # equal runs beat none
     with pytest.raises(ValueError, match="align"):
         pareto([1.0], [1.0, 2.0])
+
+
+def test_gain_at_a_cost_by_hand():
+    """Means (cost, gain) of (10, .1), (20, .5), (40, .2), given in another order."""
+    gain, cost = [[0.5], [0.0, 0.2], [0.2, NAN]], [[20.0], [9.0, 11.0], [40.0]]
+    assert gain_at(gain, cost, 15.0) == pytest.approx(0.3)
+    assert gain_at(gain, cost, 30.0) == pytest.approx(0.35)
+    assert gain_at(gain, cost, 40.0) == pytest.approx(0.2)
+    assert gain_at(gain, cost, 41.0) is None and gain_at([], [], 1.0) is None
+    with pytest.raises(ValueError, match="align"):
+        gain_at(gain, cost[:2], 15.0)
 
 
 def test_sensitivity_by_hand():

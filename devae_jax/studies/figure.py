@@ -1,0 +1,96 @@
+"""A study as a figure, from its rows: strips, curves over training, or a trade-off."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from devae_jax.studies.members import Study
+from devae_jax.viz.save import Picture, save
+from devae_jax.viz.strips import Runs, curves, strip_plots, trade_off
+
+Row = dict[str, Any]
+
+
+def write(path: str | os.PathLike, study: Study, rows: Sequence[Row]) -> bool:
+    """Draws a table's rows to a PNG file; False, and no file, while there is nothing to draw.
+
+    Raises:
+      ValueError: the file's name does not end in .png.
+      StorageError: it cannot be written.
+    """
+    picture = FIGURES[study.table.figure](study, [r for r in rows if r["value"] is not None])
+    if picture is not None:
+        save(path, picture)
+    return picture is not None
+
+
+def strips(study: Study, rows: Sequence[Row]) -> Picture | None:
+    """A panel for each column and, where labels are "group: name", each group of lines."""
+    groups = list(dict.fromkeys(_split(line.label)[0] for line in study.table.lines))
+    panels: dict[str, dict[str, list[float]]] = {}
+    for column in study.table.columns:
+        for group in groups:
+            found: dict[str, list[float]] = {}
+            for line in study.table.lines:
+                values = _values(rows, line.label, column.label)
+                if _split(line.label)[0] == group and values:
+                    found[_split(line.label)[1]] = values
+            title = f"{column.label}, {group}" if group else column.label
+            panels |= {title: found} if found else {}
+    return strip_plots(panels, {}, columns=max(len(groups), 2)) if panels else None
+
+
+def over_training(study: Study, rows: Sequence[Row]) -> Picture | None:
+    """A panel for each score that training logged and the table has, a thin line a run."""
+    names = dict.fromkeys(column.score for column in study.table.columns)
+    panels: dict[str, list[Runs]] = {}
+    for name in names:
+        for line in study.table.lines:
+            for seed in dict.fromkeys(r["seed"] for r in rows if r["line"] == line.label):
+                run = line.label, seed, name, 0
+                mine = [
+                    row
+                    for row in rows
+                    if (row["line"], row["seed"], row["metric"], row["layer"]) == run
+                    and row["at"] is not None
+                ]
+                points = sorted({(row["step"], row["value"]) for row in mine})
+                if points:
+                    steps, values = np.array(points, float).T
+                    panels.setdefault(name, []).append((line.label, steps, values))
+    titled = {name.removeprefix("eval/"): found for name, found in panels.items()}
+    return curves(titled) if panels else None
+
+
+def against(study: Study, rows: Sequence[Row]) -> Picture | None:
+    """MIG over the reconstruction error: a dot a run, and the runs that no other beats."""
+    points: dict[str, np.ndarray] = {}
+    for line in study.table.lines:
+        both = ("reconstruction_sampled", "mig")
+        scores: dict[int, dict[str, float]] = {}
+        for row in rows:
+            if (row["line"], row["layer"]) == (line.label, 0) and row["metric"] in both:
+                scores.setdefault(row["seed"], {})[row["metric"]] = row["value"]
+        whole = [[each[name] for name in both] for each in scores.values() if len(each) == 2]
+        if whole:
+            points[line.label] = np.array(whole)
+    return trade_off(points) if points else None
+
+
+FIGURES: dict[str, Callable[[Study, Sequence[Row]], Picture | None]] = {
+    "strips": strips,
+    "curves": over_training,
+    "trade_off": against,
+}
+
+
+def _values(rows: Sequence[Row], line: str, column: str) -> list[float]:
+    return [row["value"] for row in rows if (row["line"], row["column"]) == (line, column)]
+
+
+def _split(label: str) -> tuple[str, str]:
+    """("dSprites", "DeVAE") of "dSprites: DeVAE", ("", label) where there is no group."""
+    group, colon, name = label.partition(": ")
+    return (group, name) if colon else ("", label)

@@ -1,0 +1,282 @@
+"""Rows of runs: whose they are, which tables they serve, what of a damaged file is left."""
+
+import gzip
+import json
+
+import pytest
+
+from devae_jax.configs import beta_vae, devae
+from devae_jax.files import FORMAT, write_json
+from devae_jax.studies import figure, given, make, rows, show
+from devae_jax.studies.rows import LOGGED, SHARES
+from devae_jax.studies.setting import setting
+from tests.launch.commands import call
+
+FLAGS = ["--preset=smoke", "--seeds=2"]
+
+
+def opened(workdir, name, preset="smoke", seeds=2):
+    return make.opened(workdir, name, preset, seeds=seeds, fit=False)
+
+
+def scores_of(member, value, layers=1):
+    """As `results.score` writes them, of the cheap metrics that the tests look at."""
+    label = {"member": member.number, "step": member.config.steps, "representation": "mean"}
+    return [
+        label
+        | {"layer": layer, "protocol": "dlib", "metric": metric, "value": value + layer}
+        | {"library": "0.2.0"}
+        for metric in ("mig", "reconstruction_sampled", "active_units")
+        for layer in range(layers)
+    ]
+
+
+def trained(study, number, value=0.5):
+    """What training and scoring would leave of a program."""
+    folder, members = study.folder(number), study.of_program(number)
+    (folder.path / "checkpoints").mkdir(parents=True)
+    folder.write_scores([row for m in members for row in scores_of(m, value + m.seed)])
+    steps = members[0].config.steps
+    log = [
+        {"step": step, "member": m.number, "eval/mi": [[[1.0]]]}
+        | {name: [step / steps + m.seed + 1 / 3] for name in LOGGED}
+        for step in (steps // 4, steps // 2, 3 * steps // 4, steps)
+        for m in members
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in log)
+    (folder.path / "metrics.jsonl").write_text(text)
+    record = {"state": "done", "seconds": 60.0 * len(members), "trained": 1, "device": "1 x cpu"}
+    (study.path / "programs").mkdir(exist_ok=True)
+    write_json(study.path / "programs" / f"{number:04d}.json", record)
+
+
+@pytest.fixture
+def figure2(tmp_path):
+    """A file of rows of DynamicVAE and DeVAE on the first data set, as figure 2 leaves it."""
+    study = opened(tmp_path / "figure2", "figure2")
+    for number in (2, 3):
+        trained(study, number)
+    rows.write(study, rows.collect(study).rows)
+    return study.path / "rows.jsonl"
+
+
+@pytest.fixture
+def began(monkeypatch):
+    """The programs that `make` would train, by name, in order; none is."""
+    names = []
+
+    def drain(sweep, numbers, **options):
+        names.extend(sweep.programs[number].name for number in numbers)
+        return {}
+
+    monkeypatch.setattr(make, "drain", drain)
+    return names
+
+
+def test_a_setting_is_what_decides_the_numbers():
+    config = devae.get_config("cpu")
+    mine = setting(config)
+    aside = {"method": "x", "data.data_dir": "/d", "parallel.devices": 1, "eval.metrics": ("sap",)}
+    aside |= {"train.log_every": 7, "train.progress": False, "train.sinks": ("wandb",)}
+    for key, value in aside.items():
+        assert setting(changed(config, key, value)) == mine, key
+    decides = {"seed": 1, "steps": 5, "eval.samples": 9, "train.non_finite": "skip"}
+    decides |= {"objective.terms.kl.betas": (1.0, 10.0, 41.0), "model.width": 17}
+    others = {setting(changed(config, key, value)) for key, value in decides.items()}
+    assert len(others | {mine}) == 7
+    assert setting(changed(config, "objective.terms.kl.betas", [1, 10, 40])) == mine
+    # One space under the mean pressure is a β-VAE.
+    assert setting(changed(beta_vae.get_config("cpu"), "objective.terms.kl.betas", (17.0,))) == (
+        setting(devae.get_config("single,cpu"))
+    )
+
+
+def changed(config, key, value):
+    from devae_jax.program.keys import laid_over
+
+    return laid_over(config, {key: value})
+
+
+def test_tables_share_their_runs(tmp_path):
+    """DeVAE, at the size of the preset `cpu`, is one run in all of these."""
+    lines = {
+        "figure2": "dSprites: DeVAE",
+        "figure4": "DeVAE",
+        "figure5": "D = 10: DeVAE",
+        "table2": "DeVAE",
+        "table3": "dSprites, β = [1, 10, 40]",
+        "table4": "dSprites, s = 1",
+        "methods": "dSprites: devae",
+        "objectives": "sum over layers",
+        "same_reconstruction": "DeVAE",
+    }
+    found = {}
+    for name, line in lines.items():
+        members = opened(tmp_path, name, "cpu", seeds=1).members
+        found[name] = [m.setting for m in members if m.line.label == line]
+    assert len({tuple(each) for each in found.values()}) == 1 and len(found["figure2"]) == 1
+
+
+def test_runs_that_rows_have_are_not_trained_by_another_table(figure2, tmp_path, began):
+    study = opened(tmp_path / "b", "same_reconstruction")
+    known = given.read([str(figure2)])
+    assert make.make(study, given=known) == {} and began == ["beta_vae,all"]
+    held = [json.loads(line) for line in (study.path / "rows.jsonl").read_text().splitlines()]
+    assert {(r["table"], r["line"], r["study"]) for r in held} == {
+        ("same_reconstruction", "DeVAE", "figure2")
+    }
+    mig = [row for row in held if row["column"] == "MIG"]
+    assert [(row["seed"], row["value"], row["seconds"]) for row in mig] == [
+        (0, 0.5, 60.0),
+        (1, 1.5, 60.0),
+    ]
+    # The file of rows may be gone: the folder has them.
+    figure2.unlink()
+    again = given.read([], study.path)
+    assert len(given.left(study, again, range(2))) == 1
+    text = show.markdown(study, rows.collect(study, again))
+    assert "| DeVAE | MIG | 2 | 1.00 ± 0.71 |" in text
+    assert "2 runs for figure2 on 1 x cpu by devae_jax 0.2.0: 2.0 minutes, 1.0 a run" in text
+    assert "Missing, 14 of 16 runs:" in text and "β = 25, seeds 0, 1" in text
+
+
+def test_what_a_folder_trained_counts_before_what_was_given(figure2, tmp_path):
+    study = opened(tmp_path / "b", "same_reconstruction")
+    trained(study, 1, value=7.0)
+    found = rows.collect(study, given.read([str(figure2)]))
+    assert {row["study"] for row in found.rows} == {"same_reconstruction"}
+
+
+def test_rows_without_a_metric_or_a_column_of_the_table_do_not_serve(figure2, tmp_path):
+    known = given.read([str(figure2)])
+    assert given.left(opened(tmp_path, "figure4"), known, range(2)) == []
+    for name, value in (("scored", ["factor_vae"]), ("at", 0.375)):
+        held = [json.loads(line) for line in figure2.read_text().splitlines()]
+        held = [row | {name: value} if row[name] else row for row in held]
+        figure2.write_text(rows.lines(held))
+        broken = given.read([str(figure2)])
+        assert given.left(opened(tmp_path, "figure4"), broken, range(2)) == [0, 1], name
+
+
+def test_a_program_is_left_where_one_member_is_missing(figure2, tmp_path):
+    known = given.read([str(figure2)])
+    assert given.left(opened(tmp_path, "figure4", seeds=3), known, range(2)) == [0, 1]
+    # Pictures cannot be made from rows.
+    assert given.left(opened(tmp_path, "figure3", seeds=1), known, range(4)) == [0, 1, 2, 3]
+
+
+def test_damaged_rows_are_named_and_the_others_serve(figure2, tmp_path):
+    whole = figure2.read_text().splitlines()
+    row = json.loads(whole[-1])
+    broken = [
+        "{",
+        "[1]",
+        json.dumps({key: value for key, value in row.items() if key != "setting"}),
+        json.dumps(row | {"value": "high"}),
+        json.dumps(row | {"format": FORMAT + 1}),
+    ]
+    packed = tmp_path / "packed.jsonl.gz"
+    packed.write_bytes(gzip.compress("\n".join([*broken, *whole]).encode()))
+    known = given.read([str(packed)])
+    assert known.damaged == [
+        "packed.jsonl.gz: row 1 skipped, it is no JSON",
+        "packed.jsonl.gz: row 2 skipped, it is no row",
+        "packed.jsonl.gz: row 3 skipped, it lacks setting",
+        "packed.jsonl.gz: row 4 skipped, its value is 'high'",
+        "packed.jsonl.gz: row 5 skipped, it is in another format",
+    ]
+    assert given.left(opened(tmp_path, "figure4"), known, range(2)) == []
+    study = opened(tmp_path, "figure4")
+    printed = show.markdown(study, rows.collect(study, known))
+    assert all(f"- {text}" in printed for text in known.damaged)
+    packed.write_bytes(packed.read_bytes()[:-200])
+    cut = given.read([str(packed)])
+    assert "the end of the compressed file is damaged" in cut.damaged[0] and cut.trainings
+    with pytest.raises(ValueError, match="fix the name"):
+        given.read([str(tmp_path / "*.json")])
+
+
+def test_rows_of_another_version_are_said(figure2, tmp_path):
+    text = figure2.read_text().replace('"version": "0.2.0"', '"version": "0.1.9"')
+    figure2.write_text(text)
+    study = opened(tmp_path, "figure4")
+    assert "by devae_jax 0.1.9" in show.markdown(
+        study, rows.collect(study, given.read([str(figure2)]))
+    )
+
+
+def test_a_table_is_printed_from_rows_alone(figure2, tmp_path):
+    """And with its figure; nothing is written but that."""
+    at = [f"--workdir={tmp_path / 'none'}", f"--rows={figure2}", *FLAGS]
+    picture = tmp_path / "f.png"
+    printed = call("reproduce", "figure4", "--print", f"--figure={picture}", *at)
+    assert "| DynamicVAE | diffusion, 25% of training | 2 | 1.08 ± 0.71 |" in printed
+    assert "Missing" not in printed and picture.read_bytes()[1:4] == b"PNG"
+    planned = call("reproduce", "figure4", "--plan", *at)
+    assert "devae,all: 20 steps, in the given rows" in planned
+    assert not (tmp_path / "none").exists()
+    assert "ends in .png" in call("reproduce", "figure4", "--figure=a.pdf", *at, code=2)
+
+
+def test_seeds_are_the_outer_rounds(tmp_path, began):
+    """Programs keep names and numbers, by which a folder of before goes on."""
+    study = opened(tmp_path, "figure2", "cpu", seeds=2)
+    names = [program.name for program in study.programs]
+    assert names[:3] == [
+        "beta_vae,all,part=0",
+        "beta_vae,all,part=1",
+        "beta_tcvae-paper,all,part=0",
+    ]
+    make.make(study)
+    assert len(began) == 16
+    assert [name[-6:] for name in began] == ["part=0"] * 8 + ["part=1"] * 8
+    assert began[:8] == names[::2]
+
+
+def test_what_training_logged_is_kept_at_eighths(tmp_path):
+    """Of evaluations at 5, 10, 15 and 20 the nearest to 2.5, 5, ... 20; of two alike the later."""
+    study = opened(tmp_path, "figure2", seeds=1)
+    trained(study, 3)
+    found = [row for row in rows.collect(study).rows if row["at"] is not None]
+    mig = [row for row in found if row["metric"] == "eval/mig"]
+    assert [row["at"] for row in mig] == list(SHARES)
+    assert [row["step"] for row in mig] == [5, 5, 10, 10, 15, 15, 20, 20]
+    assert mig[0]["value"] == 0.583333
+    assert {row["metric"] for row in found} == set(LOGGED)
+    assert rows._logged([{"step": 9, "x": [1.0]}], "x", 1.0, 10)[0]["value"] is None
+
+
+def test_figures_show_every_run(figure2, tmp_path):
+    study = opened(tmp_path, "figure4")
+    found = rows.collect(study, given.read([str(figure2)])).rows
+    drawn = figure.over_training(study, found)
+    titles = [axis.get_title(loc="left") for axis in drawn.axes]
+    assert titles == ["Information diffusion", "MIG"]
+    for axis in drawn.axes:
+        lines = axis.get_lines()
+        assert len(lines) == 4 and len({line.get_color() for line in lines}) == 2
+        assert list(lines[0].get_xdata()) == [5, 10, 15, 20]
+    study = opened(tmp_path, "figure2")
+    found = rows.collect(study, given.read([str(figure2)])).rows
+    lines = figure.strips(study, found).axes[0].get_lines()
+    dots = [list(line.get_xdata()) for line in lines if line.get_marker() == "o"]
+    assert dots == [[0.5, 1.5], [0.5, 1.5]]
+    study = opened(tmp_path, "same_reconstruction")
+    found = rows.collect(study, given.read([str(figure2)])).rows
+    assert len(figure.against(study, found).axes[0].get_lines()) >= 1
+    assert not figure.write(tmp_path / "none.png", study, [])
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_mig_at_the_same_reconstruction_is_said_below_the_table(tmp_path):
+    """β = 1 and 2 have (error, MIG) of (10, .1) and (20, .5); DeVAE 15."""
+    study = opened(tmp_path, "same_reconstruction", seeds=1)
+    wanted = {"β-VAE, β = 1": (10.0, 0.1), "β-VAE, β = 2": (20.0, 0.5), "DeVAE": (15.0, 0.9)}
+    held = [
+        {"line": line, "column": column, "value": value}
+        for line, (error, mig) in wanted.items()
+        for column, value in (("reconstruction", error), ("MIG", mig))
+    ]
+    assert "15.00, β-VAE has a MIG of 0.30" in study.table.read(held)[0]
+    assert "no two β" in study.table.read([row for row in held if row["value"] not in (20, 0.5)])[0]
+    assert study.table.read(held[:2]) == () and study.table.read([]) == ()
