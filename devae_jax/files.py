@@ -94,8 +94,12 @@ def write_json(path: str | Path, value: Any, *, indent: int | None = None) -> No
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
     """The rows of a file of JSON lines, up to one cut short by a crash or without a step."""
+    return rows_of(Path(path).read_text(errors="replace") if Path(path).exists() else "")
+
+
+def rows_of(text: str) -> list[dict[str, Any]]:
+    """As `read_rows`, of a file's text."""
     rows = []
-    text = Path(path).read_text(errors="replace") if Path(path).exists() else ""
     for line in text.splitlines():
         try:
             row = parsed(line)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devae_jax.files import parsed, readable
+from devae_jax.files import parsed, readable, rows_of
 from devae_jax.runs.folder import SCORE_KEYS, Folder
 from devae_jax.runs.results import settings
 from devae_jax.viz.members import Member
@@ -162,9 +162,9 @@ def _checked(row: Any) -> Row:
 def _history(folder: Folder, missing: list[str]) -> list[Row]:
     """All rows of metrics, up to the first that is damaged, which is named."""
     path = folder.path / "metrics.jsonl"
-    rows = folder.all_metrics()
-    lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    if len(rows) < len(lines):
+    text = path.read_text(errors="replace") if path.exists() else ""
+    rows = rows_of(text)
+    if len(rows) < len(text.splitlines()):
         text = f"row {len(rows) + 1} of metrics.jsonl is damaged, it and later ones are skipped"
         missing.append(f"{folder.name}: {text}.")
     return rows

@@ -19,26 +19,13 @@ ASIDE = ("train.", "parallel.", "eval.", "method", "seed", "data.data_dir")
 def markdown(study: Study, found: Found) -> str:
     """The table with seeds, mean ± deviation, 95 % interval and the published value of each score.
 
+    A line is a setting's score; where nothing is published, a setting with all its scores.
     Below it: what differs from the published setting, where, how long and for which table runs
     were trained, and what is missing.
     """
     rows = found.rows
-    lines = [
-        f"## {study.table.title}",
-        "",
-        "| setting | score | seeds | ours | 95 % interval | published |",
-        "|---|---|---|---|---|---|",
-    ]
-    for line in study.table.lines:
-        label = line.label
-        for column in study.table.columns:
-            mine = [r for r in rows if (r["line"], r["column"]) == (line.label, column.label)]
-            values = [row["value"] for row in mine if row["value"] is not None]
-            published = line.published.get(column.label)
-            if values or published or not rows:
-                cells = [label, column.label, *_cells(values, published)]
-                lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
-                label = ""
+    whole = any(line.published for line in study.table.lines)
+    lines = [f"## {study.table.title}", "", *(_long if whole else _wide)(study, rows)]
     lines += ["", f"Preset `{study.preset}`: {study.size.cut or 'nothing is cut'}."]
     lines += [f"- {text}." for text in (*study.table.notes, *differences(study))]
     lines += [f"- {_escaped(text)}." for text in (*study.table.read(rows), *made(rows))]
@@ -48,6 +35,42 @@ def markdown(study: Study, found: Found) -> str:
     if found.damaged:
         lines += ["", "Damaged:", *(f"- {_escaped(text)}" for text in found.damaged)]
     return "\n".join(lines)
+
+
+def _long(study: Study, rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "| setting | score | seeds | ours | 95 % interval | published |",
+        "|---|---|---|---|---|---|",
+    ]
+    for line in study.table.lines:
+        label = line.label
+        for column in study.table.columns:
+            values = _values(rows, line.label, column.label)
+            published = line.published.get(column.label)
+            if values or published or not rows:
+                lines.append(_row(label, column.label, *_cells(values, published)))
+                label = ""
+    return lines
+
+
+def _wide(study: Study, rows: Sequence[Row]) -> list[str]:
+    labels = [column.label for column in study.table.columns]
+    lines = [_row("setting", "seeds", *labels), "|---" * (len(labels) + 2) + "|"]
+    for line in study.table.lines:
+        scores = [_values(rows, line.label, label) for label in labels]
+        cells = [_cells(values, None)[1:3] for values in scores]
+        texts = [ours if between == "–" else f"{ours} ({between})" for ours, between in cells]
+        lines.append(_row(line.label, str(max(map(len, scores))), *texts))
+    return lines
+
+
+def _values(rows: Sequence[Row], line: str, column: str) -> list[float]:
+    mine = [row for row in rows if (row["line"], row["column"]) == (line, column)]
+    return [row["value"] for row in mine if row["value"] is not None]
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(map(_escaped, cells)) + " |"
 
 
 def by_line(members: Sequence[Member]) -> list[str]:

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from devae_jax.configs import beta_vae, devae
+from devae_jax.configs import base, beta_vae, devae
 from devae_jax.files import FORMAT, write_json
 from devae_jax.studies import figure, given, make, rows, show
 from devae_jax.studies.rows import LOGGED, SHARES
-from devae_jax.studies.setting import setting
+from devae_jax.studies.setting import _base, setting
 from tests.launch.commands import call
 
 FLAGS = ["--preset=smoke", "--seeds=2"]
@@ -66,6 +66,7 @@ def began(monkeypatch):
     names = []
 
     def drain(sweep, numbers, **options):
+        assert (sweep.path / "rows.jsonl").exists()  # what was given is kept before all else
         names.extend(sweep.programs[number].name for number in numbers)
         return {}
 
@@ -89,6 +90,16 @@ def test_a_setting_is_what_decides_the_numbers():
     assert setting(changed(beta_vae.get_config("cpu"), "objective.terms.kl.betas", (17.0,))) == (
         setting(devae.get_config("single,cpu"))
     )
+
+
+def test_a_key_that_the_base_gets_changes_no_setting(monkeypatch):
+    mine, later = setting(devae.get_config("cpu")), base.get_config()
+    later.optimizer.clip = 0.0
+    monkeypatch.setattr(base, "get_config", later.copy_and_resolve_references)
+    _base.cache_clear()
+    assert setting(devae.get_config("cpu")) == mine
+    assert setting(changed(devae.get_config("cpu"), "optimizer.clip", 1.0)) != mine
+    _base.cache_clear()
 
 
 def changed(config, key, value):
@@ -135,7 +146,7 @@ def test_runs_that_rows_have_are_not_trained_by_another_table(figure2, tmp_path,
     again = given.read([], study.path)
     assert len(given.left(study, again, range(2))) == 1
     text = show.markdown(study, rows.collect(study, again))
-    assert "| DeVAE | MIG | 2 | 1.00 ± 0.71 |" in text
+    assert "| DeVAE | 2 | 1.00 ± 0.71 (-5.35 to 7.35) |" in text
     assert "2 runs for figure2 on 1 x cpu by devae_jax 0.2.0: 2.0 minutes, 1.0 a run" in text
     assert "Missing, 14 of 16 runs:" in text and "β = 25, seeds 0, 1" in text
 
@@ -210,7 +221,8 @@ def test_a_table_is_printed_from_rows_alone(figure2, tmp_path):
     at = [f"--workdir={tmp_path / 'none'}", f"--rows={figure2}", *FLAGS]
     picture = tmp_path / "f.png"
     printed = call("reproduce", "figure4", "--print", f"--figure={picture}", *at)
-    assert "| DynamicVAE | diffusion, 25% of training | 2 | 1.08 ± 0.71 |" in printed
+    assert "| setting | seeds | diffusion, 25% of training |" in printed
+    assert "| DynamicVAE | 2 | 1.08 ± 0.71 (-5.27 to 7.44) |" in printed
     assert "Missing" not in printed and picture.read_bytes()[1:4] == b"PNG"
     planned = call("reproduce", "figure4", "--plan", *at)
     assert "devae,all: 20 steps, in the given rows" in planned

@@ -1,0 +1,105 @@
+"""Rows of many studies in one file, and the page of all tables that they give, RESULTS.md."""
+
+import gzip
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from devae_jax.files import parsed, write_bytes
+from devae_jax.studies import given, make, rows, show, table
+from devae_jax.studies.given import Given
+
+Row = dict[str, Any]
+ROWS = "results/*.jsonl.gz"  # of all studies that were made, one file a preset
+BLOCK = re.compile(r"<!-- table (\w+) (\w+) -->\n.*?<!-- end of table -->\n", re.S)
+HEAD = """# Results
+
+Tables are written by `python launch/results.py page` from the rows in `results/`; text between them
+is kept.
+"""
+
+
+def gathered(
+    folders: Iterable[str | Path], patterns: Sequence[str] = ()
+) -> tuple[list[Row], list[str]]:
+    """The rows of studies, each run once, and what was skipped, in words.
+
+    Of a run that was trained for several studies the training with most scores is taken. Rows
+    that a study was given come with it, as they may be nowhere else.
+
+    Args:
+      folders: of studies; others are named as skipped.
+      patterns: files of rows that were gathered before.
+
+    Raises:
+      ValueError: there is no file of a name.
+    """
+    damaged: list[str] = []
+    found: list[Row] = []
+    for folder in map(Path, folders):
+        try:
+            about = parsed((folder / "study.json").read_text())
+            study = make.opened(folder, about["table"], about["preset"], fit=False)
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            damaged.append(f"{folder.name}: no study that can be read ({error})")
+            continue
+        there = rows.collect(study, given.read([], folder))
+        found += there.rows
+        damaged += [f"{folder.name}: {text}" for text in there.damaged]
+    for file in given.files(patterns):
+        found += given.rows_of(file, damaged)
+    own_first = sorted(found, key=lambda row: row.get("source") is not None)
+    chosen = [max(each, key=len) for each in given.trainings(own_first).values()]
+    once = [row | {"source": None} for run in chosen for row in run]
+    return sorted(once, key=lambda row: (row["preset"], row["study"])), damaged
+
+
+def write_rows(path: Path, found: Sequence[Row]) -> None:
+    """Writes rows to a file of JSON Lines, compressed if its name ends in .gz."""
+    content = rows.lines(found).encode()
+    write_bytes(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+def page(text: str, blocks: Mapping[tuple[str, str], str]) -> str:
+    """The page with its tables replaced; those that it lacks come last.
+
+    Args:
+      text: of the page before, "" for a new one. A table that `blocks` lacks is taken out.
+      blocks: see `tables`.
+    """
+    there = BLOCK.findall(text)
+    text = BLOCK.sub(lambda match: blocks.get((match[1], match[2]), ""), text or HEAD)
+    return text + "".join(f"\n{blocks[name]}" for name in blocks if name not in there)
+
+
+def tables(known: Given, beside: Path) -> dict[tuple[str, str], str]:
+    """(table, preset) -> its part of the page, of all tables that have a run in some rows.
+
+    Args:
+      beside: the folder of the rows.
+    """
+    presets = {
+        row["preset"]: None
+        for trainings in known.trainings.values()
+        for training in trainings
+        for row in training[:1]
+    }
+    found = {}
+    for name in table.names():
+        for preset in presets:
+            if preset not in table.load(name).presets:
+                continue
+            study = make.opened(beside / name, name, preset, fit=False)
+            there = rows.collect(study, known)
+            if there.rows:
+                command = (
+                    f"    devae-reproduce {name} --preset={preset} --workdir=runs/{name} "
+                    f"--rows={beside.name}/{preset}.jsonl.gz\n"
+                )
+                title, _, rest = show.markdown(study, there).partition("\n\n")
+                found[name, preset] = (
+                    f"<!-- table {name} {preset} -->\n{title}\n\n{command}\n{rest}\n"
+                    "<!-- end of table -->\n"
+                )
+    return found

@@ -1,0 +1,66 @@
+"""Keeps what studies gave, as rows and as a page.
+
+    python launch/results.py gather --runs='runs/*' --to=results/cpu.jsonl.gz
+    python launch/results.py page
+
+gather: the rows of studies' folders, finished or not, as one file of JSON Lines; with --rows, also
+  those of files that were gathered before, which may be the same one.
+page: writes the tables of RESULTS.md from --rows; what is written between them is kept.
+"""
+
+import glob
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from devae_jax.launch import common
+
+_RUNS = flags.DEFINE_list("runs", [], "Folders of studies, as patterns.")
+_ROWS = flags.DEFINE_list("rows", [], "Files of rows, as patterns; page: results/*.jsonl.gz.")
+_TO = flags.DEFINE_string("to", None, "gather: the file to write, .jsonl or .jsonl.gz.")
+_PAGE = flags.DEFINE_string("page", "RESULTS.md", "page: the file whose tables are written.")
+
+
+def main(command: str) -> int:
+    from devae_jax.files import write_text
+    from devae_jax.studies import given, results
+
+    if command == "gather":
+        return gather()
+    known = given.read(_ROWS.value or [results.ROWS])
+    place = Path(_PAGE.value)
+    old = place.read_text() if place.exists() else ""
+    blocks = results.tables(known, given.files(_ROWS.value or [results.ROWS])[0].parent)
+    write_text(place, results.page(old, blocks))
+    _say(known.damaged)
+    print(f"{len(blocks)} tables: {place}")
+    return 0
+
+
+def gather() -> int:
+    from devae_jax.studies import results
+
+    if _TO.value is None or not _TO.value.endswith((".jsonl", ".jsonl.gz")):
+        raise ValueError(f"got --to={_TO.value}, expected a name in .jsonl or .jsonl.gz; give one")
+    folders = [Path(name) for pattern in _RUNS.value for name in sorted(glob.glob(pattern))]
+    studies = [folder for folder in folders if (folder / "study.json").exists()]
+    found, damaged = results.gathered(studies, _ROWS.value)
+    results.write_rows(Path(_TO.value), found)
+    _say(damaged)
+    runs = {row["setting"] for row in found}
+    print(f"{len(found)} rows of {len(runs)} runs, of {len(studies)} studies: {_TO.value}")
+    return 0
+
+
+def _say(texts) -> None:
+    for text in texts:
+        print(text, file=sys.stderr)
+
+
+def console() -> None:
+    common.run(main, ("gather", "page"))
+
+
+if __name__ == "__main__":
+    console()
