@@ -33,6 +33,7 @@ def presets(
             cpu_seeds,
             variants="cpu",
             steps=20_000,
+            instead={"dci": "dci_hist_boosted"},  # boosted trees take as long as training
             at_once=1,  # members take turns on a CPU: alone, each can be left to another process
             cut=f"20,000 of 300,000 steps, {cpu_seeds} seeds, {IMAGES}",
         ),

@@ -8,6 +8,7 @@ W/devae,all/: the folder of a program, which trains a population.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from devae_jax.evaluation.codes import code_shape
 from devae_jax.files import FORMAT, parsed, storing, write_json
 from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Group
@@ -17,7 +18,7 @@ from devae_jax.runs.sweep import Record, Sweep, drain
 from devae_jax.studies import figure, rows
 from devae_jax.studies.given import Given, left
 from devae_jax.studies.members import Study, planned
-from devae_jax.studies.table import load, preset_of
+from devae_jax.studies.table import at, load, preset_of
 
 
 def opened(
@@ -34,6 +35,7 @@ def opened(
     """
     path, table = Path(workdir).absolute(), load(name)
     size = preset_of(table, preset)
+    table = at(table, size)
     saved = _saved(path)
     size = size._replace(seeds=seeds or saved.get("seeds", size.seeds))
     wanted = {"format": FORMAT, "table": name, "preset": preset, "seeds": size.seeds}
@@ -102,12 +104,23 @@ def make(
 
 
 def _results(study: Study, runs: list[Run]) -> None:
-    """Figures first: what is scored is finished."""
+    """Figures first: what is scored is finished.
+
+    Cheap metrics of all layers, as in training; others of the layers of columns, on one sample and
+    without floor and ceiling, which depend on the data set and not on the run.
+    """
     if study.table.draw:
         for run in runs:
             results.draw(run)
-    metrics = tuple(study.size.metrics or study.table.metrics)
-    results.score_members(runs, metrics=metrics, progress=False)
+    metrics = study.table.metrics
+    results.score_members(runs, metrics=[m for m in metrics if m == "cheap"], progress=False)
+    slower = [name for name in metrics if name != "cheap"]
+    asked = {column.layer for column in study.table.columns}
+    for run in runs:
+        layers = sorted(asked & set(range(code_shape(run.coder, run.dataset)[0])))
+        results.score_members(
+            [run], metrics=slower, layers=layers, seeds=(0,), calibrate=False, progress=False
+        )
 
 
 def _write_study(study: Study) -> None:

@@ -49,7 +49,7 @@ class Study(NamedTuple):
     @property
     def metrics(self) -> set[str]:
         """With which members are scored."""
-        return set(self.size.metrics or self.table.metrics)
+        return set(self.table.metrics)
 
     def folder(self, program: int) -> Folder:
         """Where a program trains."""

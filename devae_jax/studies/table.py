@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from devae_jax.names import unknown
+from devae_jax.names import lookup, unknown
 from devae_jax.program import keys
 
 
@@ -56,6 +56,7 @@ class Preset(NamedTuple):
     changes: keys of the config, laid over it before those of a line
     at_once: members that train in one program; 0: as memory allows
     metrics: with which members are scored; empty: those of the table
+    instead: metrics of the table that another one stands for, {"dci": "dci_hist_boosted"}
     cut: what differs from the published setting, in words
     """
 
@@ -65,6 +66,7 @@ class Preset(NamedTuple):
     changes: Mapping[str, Any] = {}
     at_once: int = 0
     metrics: Sequence[str] = ()
+    instead: Mapping[str, str] = {}
     cut: str = ""
 
 
@@ -122,6 +124,29 @@ def preset_of(table: Table, name: str) -> Preset:
     if name not in table.presets:
         raise unknown("preset", name, table.presets)
     return table.presets[name]
+
+
+def at(table: Table, preset: Preset) -> Table:
+    """The table with the metrics, and the columns, that a preset has in place of the table's.
+
+    Published values stay with the labels of the table: of another metric there are none.
+
+    Raises:
+      ValueError: a metric of `instead` is not known.
+    """
+    from devae_jax.metrics.registry import METRICS
+
+    stands = {}  # score of the table -> score of the preset, what it is called after its label
+    for usual, other in preset.instead.items():
+        ours, theirs = (lookup(METRICS, name, "metric") for name in (usual, other))
+        for old, new in zip(ours.scores, theirs.scores, strict=True):
+            stands[old.name] = (new.name, f" ({theirs.protocol})")
+    columns = []
+    for column in table.columns:
+        score, called = stands.get(column.score, (column.score, ""))
+        columns.append(column._replace(score=score, label=column.label + called))
+    metrics = tuple(preset.instead.get(name, name) for name in preset.metrics or table.metrics)
+    return table._replace(columns=tuple(columns), metrics=metrics)
 
 
 def config_of(line: Line, preset: Preset) -> Any:

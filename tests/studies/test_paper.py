@@ -1,6 +1,7 @@
 """The paper's tables: planned at every size, made, gone on with, printed from what is there."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,6 +41,36 @@ def test_every_size_plans(name, tmp_path):
     for line in about.lines:
         assert set(line.published) <= {column.label for column in about.columns}
     assert not (tmp_path / "none").exists()
+
+
+def test_a_preset_may_have_another_metric_stand_for_one_of_the_table(tmp_path):
+    usual = make.opened(tmp_path, "figure2", "paper", fit=False).table
+    quick = make.opened(tmp_path, "figure2", "cpu", fit=False).table
+    assert usual.metrics == ("cheap", "factor_vae", "dci")
+    assert quick.metrics == ("cheap", "factor_vae", "dci_hist_boosted")
+    changed = [new for old, new in zip(usual.columns, quick.columns, strict=True) if old != new]
+    assert [(column.label, column.score) for column in changed] == [
+        ("DCI disentanglement (hist_boosted)", "dci_hist_boosted_disentanglement")
+    ]
+    size = table.Preset(1, instead={"dci": "dci_forest"})
+    with pytest.raises(ValueError, match="got metric='dci_forest'"):
+        table.at(usual, size)
+
+
+def test_slow_metrics_are_of_the_layers_of_columns_alone(tmp_path, monkeypatch):
+    study = make.opened(tmp_path, "figure2", "smoke", seeds=1, fit=False)
+    layers = []
+    columns = (table.Column("MIG", "mig"), table.Column("MED", "med", 2))
+    about = study.table._replace(metrics=("cheap", "med"), columns=columns)
+    scored = lambda runs, **asked: layers.append((list(asked["metrics"]), asked.get("layers")))  # noqa: E731
+    monkeypatch.setattr(make.results, "score_members", scored)
+    monkeypatch.setattr(make, "code_shape", lambda coder, dataset: coder)
+    runs = [
+        SimpleNamespace(coder=(3, 10), dataset=None),
+        SimpleNamespace(coder=(1, 10), dataset=None),
+    ]
+    make._results(study._replace(table=about), runs)
+    assert layers == [(["cheap"], None), (["med"], [0, 2]), (["med"], [0])]
 
 
 def test_members_have_every_seed_and_lines_of_one_config_share_a_program(tmp_path):
