@@ -27,19 +27,23 @@ def write(path: str | os.PathLike, study: Study, rows: Sequence[Row]) -> bool:
 
 
 def strips(study: Study, rows: Sequence[Row]) -> Picture | None:
-    """A panel for each column and, where labels are "group: name", each group of lines."""
+    """A row of panels for each column: a panel for each group of lines, all on one scale.
+
+    A line belongs to the group that its label says, "group: name". Without groups, a panel for
+    each column.
+    """
     groups = list(dict.fromkeys(_split(line.label)[0] for line in study.table.lines))
     panels: dict[str, dict[str, list[float]]] = {}
     for column in study.table.columns:
-        for group in groups:
-            found: dict[str, list[float]] = {}
-            for line in study.table.lines:
-                values = _values(rows, line.label, column.label)
-                if _split(line.label)[0] == group and values:
-                    found[_split(line.label)[1]] = values
-            title = f"{column.label}, {group}" if group else column.label
-            panels |= {title: found} if found else {}
-    return strip_plots(panels, {}, columns=max(len(groups), 2)) if panels else None
+        found: dict[str, dict[str, list[float]]] = {group: {} for group in groups}
+        for line in study.table.lines:
+            group, name = _split(line.label)
+            found[group][name] = _values(rows, line.label, column.label)
+        if any(values for lines in found.values() for values in lines.values()):
+            panels |= {", ".join(filter(None, [column.label, g])): found[g] for g in groups}
+    if not panels:
+        return None
+    return strip_plots(panels, {}, columns=max(len(groups), 2), share=len(groups) > 1)
 
 
 def over_training(study: Study, rows: Sequence[Row]) -> Picture | None:

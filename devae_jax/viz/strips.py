@@ -47,6 +47,7 @@ def strip_plots(
     bounds: Mapping[str, tuple[float, float]],
     *,
     columns: int = 2,
+    share: bool = False,
 ) -> Figure:
     """A panel for each score, a line for each method, a dot for each run, a bar at the mean.
 
@@ -54,11 +55,14 @@ def strip_plots(
       values: score -> method -> its runs' values, finite; at least one.
       bounds: score -> (floor, ceiling), NaN where there is none: a dotted and a whole line.
       columns: of panels.
+      share: panels beside one another have one scale.
     """
     methods = list(dict.fromkeys(name for found in values.values() for name in found))
     columns = min(columns, len(values))
     rows = -(-len(values) // columns)
-    figure, axes = panels(rows, columns, width=4.2, height=0.8 + 0.22 * len(methods), sharey=True)
+    height = 0.8 + 0.22 * len(methods)
+    across = "row" if share else "none"
+    figure, axes = panels(rows, columns, width=4.2, height=height, sharey=True, sharex=across)
     for axis, (score, found) in zip(axes, values.items(), strict=False):
         for bound, style in zip(bounds.get(score, ()), ((0, (1.2, 1)), "-"), strict=False):
             if np.isfinite(bound):

@@ -270,9 +270,13 @@ def test_figures_show_every_run(figure2, tmp_path):
         assert list(lines[0].get_xdata()) == [5, 10, 15, 20]
     study = opened(tmp_path, "figure2")
     found = rows.collect(study, given.read([str(figure2)])).rows
-    lines = figure.strips(study, found).axes[0].get_lines()
+    panels = figure.strips(study, found).axes
+    titles = [axis.get_title(loc="left") for axis in panels]
+    assert titles[:4:3] == ["MIG, dSprites", "Reconstruction, Shapes3D"]
+    lines = panels[0].get_lines()
     dots = [list(line.get_xdata()) for line in lines if line.get_marker() == "o"]
-    assert dots == [[0.5, 1.5], [0.5, 1.5]]
+    assert dots == [[], [], [0.5, 1.5], [0.5, 1.5]]
+    assert panels[0].get_xlim() == panels[1].get_xlim()  # the data sets on one scale
     study = opened(tmp_path, "same_reconstruction")
     found = rows.collect(study, given.read([str(figure2)])).rows
     assert len(figure.against(study, found).axes[0].get_lines()) >= 1
