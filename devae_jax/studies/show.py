@@ -119,7 +119,8 @@ def made(rows: Sequence[Row]) -> list[str]:
     texts = []
     for (study, device, version), runs in places.items():
         times = [row["seconds"] for row in runs.values() if row["seconds"] is not None]
-        text = f"{len(runs)} runs for {study} on {device or 'a device that is not known'}"
+        text = f"{len(runs)} run{'s' * (len(runs) > 1)} for {study} "
+        text += f"on {device or 'a device that is not known'}"
         text += f" by devae_jax {version or 'of an unknown version'}"
         if times:
             text += f": {sum(times) / 60:,.1f} minutes, {np.mean(times) / 60:,.1f} a run"

@@ -7,7 +7,7 @@ import pytest
 
 from devae_jax.configs import base, beta_vae, devae
 from devae_jax.files import FORMAT, write_json
-from devae_jax.studies import figure, given, make, rows, show
+from devae_jax.studies import figure, given, make, rows, show, table
 from devae_jax.studies.rows import LOGGED, SHARES
 from devae_jax.studies.setting import _base, setting
 from tests.launch.commands import call
@@ -121,11 +121,13 @@ def test_tables_share_their_runs(tmp_path):
         "objectives": "sum over layers",
         "same_reconstruction": "DeVAE",
     }
-    found = {}
+    found, everything = {}, {}
     for name, line in lines.items():
         members = opened(tmp_path, name, "cpu", seeds=1).members
+        everything[name] = {member.setting for member in members}
         found[name] = [m.setting for m in members if m.line.label == line]
     assert len({tuple(each) for each in found.values()}) == 1 and len(found["figure2"]) == 1
+    assert everything["figure2"] < everything["methods"] and len(everything["figure2"]) == 8
 
 
 def test_runs_that_rows_have_are_not_trained_by_another_table(figure2, tmp_path, began):
@@ -285,14 +287,16 @@ def test_figures_show_every_run(figure2, tmp_path):
 
 
 def test_mig_at_the_same_reconstruction_is_said_below_the_table(tmp_path):
-    """β = 1 and 2 have (error, MIG) of (10, .1) and (20, .5); DeVAE 15."""
-    study = opened(tmp_path, "same_reconstruction", seeds=1)
+    """β = 1 and 2 have (error, MIG) of (10, .1) and (20, .5); DeVAE (15, .9) beats the second."""
+    read = table.load("same_reconstruction").read
     wanted = {"β-VAE, β = 1": (10.0, 0.1), "β-VAE, β = 2": (20.0, 0.5), "DeVAE": (15.0, 0.9)}
     held = [
-        {"line": line, "column": column, "value": value}
+        {"line": line, "seed": 0, "column": column, "value": value}
         for line, (error, mig) in wanted.items()
-        for column, value in (("reconstruction", error), ("MIG", mig))
+        for column, value in (("reconstruction", error), ("MIG", mig), (None, 7.0))
     ]
-    assert "15.00, β-VAE has a MIG of 0.30" in study.table.read(held)[0]
-    assert "no two β" in study.table.read([row for row in held if row["value"] not in (20, 0.5)])[0]
-    assert study.table.read(held[:2]) == () and study.table.read([]) == ()
+    same, front = read(held)
+    assert "15.00, β-VAE has a MIG of 0.30" in same
+    assert front.endswith("by rising error: β-VAE, β = 1 (1); DeVAE (1)")
+    assert "no two β" in read([row for row in held if row["line"] != "β-VAE, β = 2"])[0]
+    assert read(held[:3]) == () and read([]) == ()
