@@ -15,7 +15,9 @@ def read(rows):
     for row in rows:
         if row["column"] is not None and row["value"] is not None:
             scored.setdefault((row["line"], row["seed"]), {})[row["column"]] = row["value"]
-    runs = {run: (each["MIG"], each["reconstruction"]) for run, each in scored.items()}
+    runs = {
+        run: (each["MIG"], each["reconstruction"]) for run, each in scored.items() if len(each) == 2
+    }
     lines: dict = {}
     for (line, _), scores in runs.items():
         lines.setdefault(line, []).append(scores)

@@ -82,8 +82,12 @@ class Sweep:
           ValueError: its folder holds another run.
         """
         _, config, members = self.programs[number]
-        folder = self.folder(number)
-        return folder.finished(config, members) and folder.has_results(config.steps, len(members))
+        return self.folder(number).finished(config, members) and self.has_results(number)
+
+    def has_results(self, number: int) -> bool:
+        """Whether every member of a program that is trained is scored or diverged."""
+        _, config, members = self.programs[number]
+        return self.folder(number).has_results(config.steps, len(members))
 
     def reached(self, number: int) -> int:
         """The step of a program's newest checkpoint, 0 without any."""
@@ -291,7 +295,7 @@ def _trained(sweep: Sweep, number: int) -> str:
     _, config, members = sweep.programs[number]
     folder = sweep.folder(number)
     if folder.finished(config, members):
-        if not folder.has_results(config.steps, len(members)):
+        if not sweep.has_results(number):
             # `finished` found this very config in the folder: its code is the user's.
             sweep.finish(load_members(folder.path, trust=True))
         return "done"

@@ -1,5 +1,6 @@
 """Rows of runs that were trained before, in files: what they hold, and which serve a table."""
 
+import functools
 import glob
 import gzip
 import zlib
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from devae_jax.files import FormatError, parsed, readable
+from devae_jax.metrics.choice import metrics_of
 from devae_jax.studies.members import Member, Study
 
 Row = dict[str, Any]
@@ -31,7 +33,6 @@ KINDS: Mapping[str, Kinds] = {  # of what a row must have
     "seconds": NUMBER,
     "device": (str, type(None)),
     "version": (str, type(None)),
-    "scored": list,
 }
 TRAINING = ("study", "program", "member", "seconds", "device", "version")
 SCORE = ("metric", "layer", "protocol", "at")
@@ -122,11 +123,30 @@ def serving(given: Given, study: Study, setting: str) -> Sequence[Row]:
 
 
 def serves(rows: Sequence[Row], study: Study) -> bool:
-    """Whether a training was scored with all of a study's metrics, and logged its columns."""
-    scored = {name for row in rows for name in row["scored"]}
+    """Whether the rows of a training have what a study's columns show: scores and logged ones."""
     logged = {(row["metric"], row["at"]) for row in rows}
-    wanted = {(c.score, c.at) for c in study.table.columns if "/" in c.score}
-    return study.metrics <= scored and wanted <= logged
+    columns = study.table.columns
+    return scored(rows, study) and {(c.score, c.at) for c in columns if "/" in c.score} <= logged
+
+
+def scored(rows: Sequence[Row], study: Study) -> bool:
+    """Whether rows have the scores of a study's columns, of the layers that there are.
+
+    Scores that the study's preset does not measure are not asked for.
+    """
+    there = {(row["metric"], row["layer"]) for row in rows if row.get("at") is None}
+    layers = {layer for _, layer in there}
+    measured = _scores(tuple(study.table.metrics))
+    wanted = {
+        (c.score, c.layer) for c in study.table.columns if c.score in measured and c.layer in layers
+    }
+    return bool(rows) and wanted <= there
+
+
+@functools.cache
+def _scores(metrics: tuple[str, ...]) -> set[str]:
+    """The scores that some metrics give."""
+    return {score.name for metric in metrics_of(metrics).values() for score in metric.scores}
 
 
 def left(study: Study, given: Given, numbers: Iterable[int]) -> list[int]:

@@ -7,6 +7,7 @@ W/devae,all/: the folder of a program, which trains a population.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from devae_jax.evaluation.codes import code_shape
 from devae_jax.files import FORMAT, parsed, storing, write_json
@@ -55,6 +56,18 @@ def opened(
     return planned(path, name, table, preset, size, at_once=at_once)
 
 
+class Programs(Sweep):
+    """Those of a study, as the programs of a sweep."""
+
+    def __init__(self, study: Study, finish: Callable[[list[Run]], Any]):
+        super().__init__(study.path, study.programs, finish)
+        self.study = study
+
+    def has_results(self, number: int) -> bool:
+        """Whether members are scored with all that the study asks for, or diverged."""
+        return super().has_results(number) and rows.whole(self.study, number)
+
+
 def make(
     study: Study,
     numbers: Sequence[int] | None = None,
@@ -97,8 +110,7 @@ def make(
     note()  # what is given must not be lost with its file
     chosen = range(len(study.programs)) if numbers is None else numbers
     order = sorted(left(study, given, chosen), key=study.round)
-    sweep = Sweep(study.path, study.programs, finish)
-    ended = drain(sweep, order, retry=retry, wait=wait, say=say)
+    ended = drain(Programs(study, finish), order, retry=retry, wait=wait, say=say)
     note()
     return ended
 

@@ -46,11 +46,6 @@ class Study(NamedTuple):
     members: list[Member]
     at_once: list[int]
 
-    @property
-    def metrics(self) -> set[str]:
-        """With which members are scored."""
-        return set(self.table.metrics)
-
     def folder(self, program: int) -> Folder:
         """Where a program trains."""
         return Folder(self.path / self.programs[program].name)

@@ -38,9 +38,9 @@ def collect(study: Study, given: Given | None = None) -> Found:
     A row has table, preset, line, column (None where the table has none for it), config, changes,
     seed, setting (see `setting`), step, at (of what training logged: after which share of it),
     metric, layer, protocol, value, low, high, published, published_std, and of its training:
-    study (the table for which it was), program, member, scored (the metrics that were asked for),
-    seconds (of training and scoring, a member's share), device, version (of the library), and
-    source (the file it was given in, None for what the folder has).
+    study (the table for which it was), program, member, seconds (of training and scoring, a
+    member's share), device, version (of the library), and source (the file it was given in, None
+    for what the folder has). A member that is not scored with all of the table's metrics has none.
     """
     given = given or Given()
     found = Found([], [], list(given.damaged))
@@ -90,14 +90,13 @@ def _final(folder: Folder, step: int) -> list[Row]:
 def _of_member(
     study: Study, member: Member, scores: Sequence[Row], logged: Sequence[Row]
 ) -> list[Row]:
-    """The rows of one member of a program, none if it has no scores."""
+    """The rows of one member of a program, none if it has not all scores."""
     mine = [row for row in scores if row["member"] == member.number]
-    if not mine:
+    if not before.scored(mine, study):
         return []
     training = {
         "study": study.name,
         "member": member.number,
-        "scored": sorted(study.metrics),
         "version": mine[0].get("library"),
         "source": None,
     }
@@ -114,6 +113,13 @@ def _of_member(
             have.add((column.score, column.at))
             rows += _logged(curve, column.score, column.at, steps)
     return _laid_out(study, member, [row | training for row in rows])
+
+
+def whole(study: Study, number: int) -> bool:
+    """Whether members of a program that have scores have all that the study asks for."""
+    scores = _final(study.folder(number), study.programs[number].config.steps)
+    members = {row["member"] for row in scores}
+    return all(before.scored([r for r in scores if r["member"] == m], study) for m in members)
 
 
 def _given(study: Study, given: Given, member: Member) -> list[Row]:

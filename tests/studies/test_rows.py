@@ -7,6 +7,7 @@ import pytest
 
 from devae_jax.configs import base, beta_vae, devae
 from devae_jax.files import FORMAT, write_json
+from devae_jax.runs.sweep import Sweep
 from devae_jax.studies import figure, given, make, rows, show, table
 from devae_jax.studies.rows import LOGGED, SHARES
 from devae_jax.studies.setting import _base, setting
@@ -160,15 +161,41 @@ def test_what_a_folder_trained_counts_before_what_was_given(figure2, tmp_path):
     assert {row["study"] for row in found.rows} == {"same_reconstruction"}
 
 
-def test_rows_without_a_metric_or_a_column_of_the_table_do_not_serve(figure2, tmp_path):
-    known = given.read([str(figure2)])
-    assert given.left(opened(tmp_path, "figure4"), known, range(2)) == []
-    for name, value in (("scored", ["factor_vae"]), ("at", 0.375)):
-        held = [json.loads(line) for line in figure2.read_text().splitlines()]
-        held = [row | {name: value} if row[name] else row for row in held]
-        figure2.write_text(rows.lines(held))
-        broken = given.read([str(figure2)])
-        assert given.left(opened(tmp_path, "figure4"), broken, range(2)) == [0, 1], name
+def test_rows_without_a_score_or_a_logged_one_of_the_table_do_not_serve(figure2, tmp_path):
+    whole = [json.loads(line) for line in figure2.read_text().splitlines()]
+
+    def to_train(name, lost, number):
+        figure2.write_text(rows.lines(row for row in whole if not lost(row)))
+        study = opened(tmp_path, name)
+        return number in given.left(study, given.read([str(figure2)]), [number])
+
+    for lost, trained_again in (
+        (lambda row: row["metric"] == "eval/mig" and row["at"] == 0.5, True),
+        (lambda row: row["metric"] == "eval/mig" and row["at"] == 0.125, False),
+        (lambda row: row["metric"] == "mig", False),
+    ):
+        assert to_train("figure4", lost, 0) == trained_again
+    assert to_train("same_reconstruction", lambda row: row["metric"] == "mig", 1)
+    assert not to_train("same_reconstruction", lambda row: row["metric"] == "active_units", 1)
+
+
+def test_a_member_that_is_half_scored_is_scored_again(tmp_path):
+    """A process may die between cheap metrics and the others."""
+    study = opened(tmp_path, "same_reconstruction", seeds=1)
+    trained(study, 1)
+    assert rows.whole(study, 1) and len(rows.collect(study).missing) == 7
+    kept = [row for row in study.folder(1).scores() if row["metric"] != "reconstruction_sampled"]
+    study.folder(1).write_scores(kept)
+    assert not rows.whole(study, 1) and len(rows.collect(study).missing) == 8
+    assert not make.Programs(study, print).has_results(1)
+    assert Sweep(study.path, study.programs).has_results(1)
+    # A score that the preset does not measure is not waited for, nor a layer that is not there.
+    figure2 = opened(tmp_path / "b", "figure2")
+    trained(figure2, 0)
+    assert rows.whole(figure2, 0) and "factor_vae" in {c.score for c in figure2.table.columns}
+    objectives = opened(tmp_path / "c", "objectives")
+    trained(objectives, 0)
+    assert not rows.whole(objectives, 0)  # without KL
 
 
 def test_a_program_is_left_where_one_member_is_missing(figure2, tmp_path):
