@@ -31,7 +31,7 @@ def markdown(study: Study, found: Found) -> str:
     lines += [f"- {_escaped(text)}." for text in (*study.table.read(rows), *made(rows))]
     if found.missing:
         lines += ["", f"Missing, {len(found.missing)} of {len(study.members)} runs:"]
-        lines += [f"- {_escaped(text)}" for text in by_line(found.missing)]
+        lines += [f"- {_escaped(text)}" for text in absent(found.missing)]
     if found.damaged:
         lines += ["", "Damaged:", *(f"- {_escaped(text)}" for text in found.damaged)]
     return "\n".join(lines)
@@ -73,15 +73,16 @@ def _row(*cells: str) -> str:
     return "| " + " | ".join(map(_escaped, cells)) + " |"
 
 
-def by_line(members: Sequence[Member]) -> list[str]:
-    """Members in words, "DeVAE, seeds 0, 1"."""
+def absent(members: Sequence[Member]) -> list[str]:
+    """Members in words, lines of the same seeds together, "seeds 0, 1: β-VAE; DeVAE"."""
     seeds: dict[str, list[int]] = {}
     for member in members:
         seeds.setdefault(member.line.label, []).append(member.seed)
-    return [
-        f"{label}, seed{'s' * (len(each) > 1)} {', '.join(map(str, each))}"
-        for label, each in seeds.items()
-    ]
+    lines: dict[str, list[str]] = {}
+    for label, each in seeds.items():
+        name = f"seed{'s' * (len(each) > 1)} {', '.join(map(str, each))}"
+        lines.setdefault(name, []).append(label)
+    return [f"{name}: {'; '.join(labels)}" for name, labels in lines.items()]
 
 
 def differences(study: Study) -> list[str]:

@@ -119,7 +119,7 @@ def test_a_table_is_made_and_goes_on(tmp_path, monkeypatch):
     (folder / "scores.json").write_text("[")
     printed = call("reproduce", "--print", *flags)
     assert "scores.json" in printed and "| TC | 0 | – | – | 4.14 |" in printed
-    assert "0.9 (true 4.15), seeds 0, 1" in printed
+    assert "- seeds 0, 1: D = 10, ρ = 0.9 (true 4.15)" in printed
     (folder / "scores.json").unlink()
     assert line in call("reproduce", *flags)
 

@@ -151,7 +151,7 @@ def test_runs_that_rows_have_are_not_trained_by_another_table(figure2, tmp_path,
     text = show.markdown(study, rows.collect(study, again))
     assert "| DeVAE | 2 | 1.00 ± 0.71 (-5.35 to 7.35) |" in text
     assert "2 runs for figure2 on 1 x cpu by devae_jax 0.2.0: 2.0 minutes, 1.0 a run" in text
-    assert "Missing, 14 of 16 runs:" in text and "β = 25, seeds 0, 1" in text
+    assert "Missing, 14 of 16 runs:\n- seeds 0, 1: β-VAE, β = 1; β-VAE, β = 2; " in text
 
 
 def test_what_a_folder_trained_counts_before_what_was_given(figure2, tmp_path):
