@@ -41,3 +41,14 @@ def by_device(chunk: Any, mesh: Mesh) -> Any:
     """Batches [T, B, ...] of this process as [T, devices, B / devices, ...]."""
     count = mesh.local_mesh.size
     return jax.tree.map(lambda x: x.reshape(x.shape[0], count, -1, *x.shape[2:]), chunk)
+
+
+def as_one(chunk: Any, mesh: Mesh) -> Any:
+    """What `by_device` gives, [T, devices, b, ...], as shapes of one array of all processes."""
+    split = NamedSharding(mesh, PartitionSpec(None, DATA))
+
+    def shape(x: Any) -> jax.ShapeDtypeStruct:
+        whole = (x.shape[0], mesh.size * x.shape[2], *x.shape[3:])
+        return jax.ShapeDtypeStruct(whole, x.dtype, sharding=split)
+
+    return jax.tree.map(shape, chunk)

@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from devae_jax.names import lookup
-from devae_jax.training.chunks import DATA, by_device, placed, read_ahead
+from devae_jax.training.chunks import DATA, as_one, by_device, placed, read_ahead
 from devae_jax.training.memory import Memory, limit_of, on_a_device
 from devae_jax.training.platform import Form, form_of, quickly
 from devae_jax.training.step import Hparams, Layout, Program, init, train_step
@@ -281,11 +281,15 @@ def engine(
 
     def memory(step, count):
         arrays, numbers = arrays_of(step, count), pick(hparams, 0) if in_turn else hparams
-        how = ("jit",) if jax.process_count() > 1 else ()  # pmap lowers no shapes there
+        everywhere = as_one(arrays, mesh) if steps.streaming and mode == "pmap" else arrays
+        how: tuple[str, ...] = ()
+        if jax.process_count() > 1:  # there pmap lowers no shapes: the same step under jit
+            how, arrays = ("jit",), everywhere
         lower = compiled(count if form.scan else None, *how).lower
         program: Any = lower(numbers, one.abstract(numbers), arrays).compile()
         temporary = program.memory_analysis().temp_size_in_bytes
-        return Memory(on_a_device(arrays), on_a_device(shapes), temporary, limit_of(devices[0]))
+        held = on_a_device(everywhere), on_a_device(shapes)
+        return Memory(*held, temporary, limit_of(devices[0]))
 
     def member(state, index):
         whole = state if index is None else pick(state, index)

@@ -1,7 +1,9 @@
 """What a run needs is known before its first step, and refused where it does not fit."""
 
 import jax
+import numpy as np
 import pytest
+from PIL import Image
 
 from devae_jax.program import plan as programs
 from devae_jax.runs.train import train
@@ -34,6 +36,22 @@ def test_what_advance_needs_is_known_and_compiled_once(mode, members):
         )
         bound.advance(state, 0, 2)
         assert not times
+
+
+def test_a_stream_needs_the_same_in_both_modes(tmp_path):
+    """Under pmap its chunks have an axis of devices, and no shardings."""
+    config = config_of("vae")
+    for i, pixels in enumerate(np.random.RandomState(0).randint(0, 256, (8, 8, 8), np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    config.data.update({"name": "folder", "path": str(tmp_path), "image_size": 8, "channels": 1})
+    config.data.source.kind, config.batch_size = "stream", 4
+    plan = programs.plan(config)
+    needed = [
+        engine(plan.program, plan.hparams, mode=mode, devices=jax.devices()[:2]).memory(0, 3)
+        for mode in MODES
+    ]
+    assert needed[0].tables == 3 * 2 * 8 * 8  # a chunk of three steps, two of four images each
+    assert needed[0] == needed[1]
 
 
 def test_a_run_that_does_not_fit_is_refused_with_numbers(tmp_path, monkeypatch):
