@@ -169,10 +169,10 @@ def claimed(path: str | Path, what: str) -> Iterator[None]:
       LockedError: says who writes, where and since when.
       StorageError: the lock cannot be written.
     """
-    path, mine = Path(path), _owner()
+    path, mine = Path(path), this_process()
     with storing(path):
         if not (_made(path, mine) or _taken_over(path, mine) or _made(path, mine)):
-            raise LockedError(_in_use(path, what))
+            raise LockedError(in_use(_read_owner(path), what))
     stopped = threading.Event()
     threading.Thread(target=_beat, args=(path, stopped), daemon=True).start()
     try:
@@ -184,7 +184,7 @@ def claimed(path: str | Path, what: str) -> Iterator[None]:
                 path.unlink()
 
 
-def _owner() -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
     """Who this process is. Machines of one name differ in their boot or process namespace."""
     return {
         "id": uuid.uuid4().hex,
@@ -213,7 +213,12 @@ def _born(pid: int) -> str:
         return ""
 
 
-def _alive(owner: Mapping[str, Any]) -> bool:
+def is_here(owner: Mapping[str, Any]) -> bool:
+    """Whether a process is of this machine, so that `alive` can say whether it runs."""
+    return owner.get("place") == _place()
+
+
+def alive(owner: Mapping[str, Any]) -> bool:
     """Whether a process of this machine still runs."""
     try:
         os.kill(owner["pid"], 0)
@@ -234,10 +239,17 @@ def _made(path: Path, owner: Mapping[str, Any]) -> bool:
 
 
 def _read_owner(path: Path) -> dict[str, Any]:
+    try:
+        return owner_in(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def owner_in(text: str) -> dict[str, Any]:
     """What a lock says, nothing if it is not whole."""
     try:
-        owner = parsed(path.read_text())
-    except (OSError, ValueError):
+        owner = parsed(text)
+    except ValueError:
         return {}
     return owner if isinstance(owner, dict) and type(owner.get("pid")) is int else {}
 
@@ -250,8 +262,7 @@ def holder(path: str | Path) -> dict[str, Any] | None:
 
 def _dead(path: Path, owner: Mapping[str, Any]) -> bool:
     """Whether the owner of a lock is gone from this machine, or silent elsewhere."""
-    here = owner.get("place") == _place()
-    return not _alive(owner) if here else _silence(path) > DEAD
+    return not alive(owner) if is_here(owner) else _silence(path) > DEAD
 
 
 def _taken_over(path: Path, mine: Mapping[str, Any]) -> bool:
@@ -295,9 +306,10 @@ def in_words(owner: Mapping[str, Any]) -> str:
     return f"process {owner['pid']} on {owner.get('host')} since {owner.get('since')}"
 
 
-def _in_use(path: Path, what: str) -> str:
+def in_use(owner: Mapping[str, Any], what: str) -> str:
+    """That somebody else writes, as text."""
     return (
-        f"got {what} that {in_words(_read_owner(path))} is writing, expected one writer; wait "
+        f"got {what} that {in_words(owner)} is writing, expected one writer; wait "
         "until it has ended, or choose another place"
     )
 

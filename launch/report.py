@@ -5,7 +5,6 @@ Reads every scores.json below, groups runs by method, prints mean ± standard de
 all scores by method, reconstruction against MIG, learning curves, differences between configs.
 """
 
-import glob
 import shlex
 import sys
 from pathlib import Path
@@ -30,24 +29,24 @@ def main() -> None:
     from devae_jax.metrics.inputs import PROTOCOLS
     from devae_jax.names import unknown
     from devae_jax.runs.folder import Folder
+    from devae_jax.runs.place import matching
     from devae_jax.runs.study import lenient_scores
 
     if _PROTOCOL.value not in PROTOCOLS:
         raise unknown("--protocol", _PROTOCOL.value, PROTOCOLS)
     if _HTML.value is not None:
         write_page(Path(_HTML.value))
-    files = sorted(glob.glob(f"{_RUNS.value}/scores.json"))
-    if not files and _HTML.value is not None:
+    folders = matching(_RUNS.value, "scores.json")
+    if not folders and _HTML.value is not None:
         return
-    if not files:
+    if not folders:
         raise ValueError(
             f"got no scores.json in {_RUNS.value}, expected evaluated runs; fix --runs"
         )
     rows: list[dict] = []
     damage: list[str] = []
-    for file in files:
-        whole = lenient_scores(Folder(Path(file).parent), damage)
-        rows += [row | {"run": file} for row in whole]
+    for folder in folders:
+        rows += [row | {"run": folder} for row in lenient_scores(Folder(folder), damage)]
     if _HTML.value is None:  # the page has said it
         for text in damage:
             print(text, file=sys.stderr)
@@ -60,11 +59,12 @@ def main() -> None:
 def write_page(path: Path) -> None:
     """Of all runs, finished or not; what cannot be read is said here too."""
     from devae_jax.runs import study
+    from devae_jax.runs.place import matching
 
     if path.suffix != ".html" or path.is_dir():
         raise ValueError(f"got --html={path}, expected a file that ends in .html; name one")
     command = shlex.join(["python", "launch/report.py", *sys.argv[1:]])
-    folders = sorted(str(Path(file).parent) for file in glob.glob(f"{_RUNS.value}/config.json"))
+    folders = matching(_RUNS.value, "config.json")
     exact = _PROTOCOL.value == "exact"
     for text in study.write(path, folders, command=command, layer=_LAYER.value, exact=exact):
         print(text, file=sys.stderr)

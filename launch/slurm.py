@@ -83,6 +83,8 @@ def parsed(run: str) -> tuple[list[str], Path]:
     Raises:
       ValueError: it is neither train nor sweep, or names no workdir.
     """
+    from devae_jax.runs.place import on_disk
+
     words = shlex.split(run)
     if not words or words[0] not in ("train", "sweep"):
         raise ValueError(f"got --run={run!r}, expected 'train --…' or 'sweep --…'; see --help")
@@ -90,9 +92,8 @@ def parsed(run: str) -> tuple[list[str], Path]:
     if len(places) != 1:
         raise ValueError(f"got --run={run!r}, expected one --workdir=… in it; add it")
     leave = ["--nowait"] if words[0] == "sweep" else []
-    return [sys.executable, "-m", f"devae_jax.launch.{words[0]}", *words[1:], *leave], Path(
-        places[0]
-    ).absolute()
+    command = [sys.executable, "-m", f"devae_jax.launch.{words[0]}", *words[1:], *leave]
+    return command, on_disk(places[0])
 
 
 def programs(command: list[str]) -> int:

@@ -22,7 +22,7 @@ from devae_jax.launch import common, processes
 _CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="A config's file or its name, quickstart, devae:toy.", lock_config=True
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; also gs://… and the like.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Delete the run that is in the folder.")
 _LIST = flags.DEFINE_bool("list", False, "Print every method with paper, equation and config.")
 _RESULTS = flags.DEFINE_bool("results", True, "Score and draw the run when it is finished.")

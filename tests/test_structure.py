@@ -29,6 +29,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {  # part -> parts it may import besides i
 }
 ONLY_IN = {  # library -> the files that may import it at all
     "orbax": ("training/checkpoint.py",),
+    "etils": ("runs/store.py",),
     "ml_collections": ("program/", "runs/"),
     "matplotlib": ("viz/",),
     "tensorboardX": ("training/writer.py",),

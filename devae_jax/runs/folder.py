@@ -19,10 +19,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import DEAD, FORMAT, claimed, parsed, read_rows, readable, storing, write_json
+from devae_jax.files import DEAD, FORMAT, parsed, read_rows, readable, storing, write_json
 from devae_jax.program import keys
 from devae_jax.program.saved import config_of
 from devae_jax.runs.layout import LOCK, check_kinds, present
+from devae_jax.runs.place import place_of
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.writer import Writer, write_pictures
 
@@ -33,13 +34,16 @@ class Folder:
     """The folder of one run or population."""
 
     def __init__(self, path: str | os.PathLike):
-        """Raises ValueError for the address of an object store, where locks do not hold."""
-        if "://" in str(path):
-            raise ValueError(
-                f"got workdir={path}, expected a folder of a file system: one writer is kept by a "
-                "lock that object stores do not have; train on a disk and copy the folder there"
-            )
-        self.path = Path(path).absolute()
+        """Raises ValueError for an address that nothing here opens; see `place_of`."""
+        self.place = place_of(path)
+
+    def __str__(self) -> str:
+        return self.place.address
+
+    @property
+    def path(self) -> Path:
+        """On this machine; of a store, a copy."""
+        return self.place.here
 
     @property
     def name(self) -> str:
@@ -65,10 +69,11 @@ class Folder:
         folder = self.path / "checkpoints"
         if alone and not folder.is_dir():
             raise ValueError(
-                f"got workdir={self.path} without checkpoints, expected a run; train first with "
+                f"got workdir={self} without checkpoints, expected a run; train first with "
                 "launch/train.py"
             )
-        return Checkpoints(folder, keep=keep, alone=alone)
+        saved = None if self.place.local else self.place.publish
+        return Checkpoints(folder, keep=keep, alone=alone, saved=saved)
 
     def writer(
         self, step: int, members: Sequence[Mapping[str, Any]], *, tensorboard: bool, **more: Any
@@ -116,15 +121,24 @@ class Folder:
             )
         return [readable(row, f"a row of {path}") for row in rows]
 
+    @contextlib.contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Holds scores.json for the length of the block, so that no process loses another's."""
+        with self.place.claimed(".scores.lock", f"{self}/scores.json"):
+            self.place.refresh("scores.json")
+            yield
+
     def write_scores(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Replaces scores.json; NaN becomes null, and each row says its format."""
         write_json(self.path / "scores.json", [{**row, "format": FORMAT} for row in rows], indent=1)
 
     def note(self, step: int, result: str, member: int | None) -> None:
         """Remembers that a member's figures are "drawn" at `step`, or that it "diverged"."""
+        self.place.refresh("results.json")
         noted = self._noted(step)
         noted[result] = sorted({*noted.get(result, ()), member}, key=str)
         write_json(self.path / "results.json", {"step": step} | noted)
+        self.place.publish()
 
     def _noted(self, step: int) -> dict[str, Any]:
         """What results.json says of `step`; damaged or of another step, it says nothing."""
@@ -165,23 +179,10 @@ class Folder:
           ValueError: it cannot be made, or another process trains in it.
           StorageError: there is no room, or no permission to write in it.
         """
-        path = self.path
-        try:
-            if path.exists() and not path.is_dir():
-                raise ValueError(f"got workdir={path}, expected a folder; choose another --workdir")
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(
-                f"got workdir={str(path)[:200]}, expected a folder that can be written "
-                f"({error.strerror or error}); choose another"
-            ) from error
-        with claimed(path / LOCK, f"workdir={path}"):
+        self.place.make()
+        with self.place.claimed(LOCK, f"workdir={self}"):
+            self.place.refresh()
             yield
-
-    def held(self) -> bool:
-        """Whether someone holds the folder, as this process sees it."""
-        # Listing makes a network disk look again.
-        return self.path.is_dir() and LOCK in os.listdir(self.path)
 
     def prepare(
         self,
@@ -220,12 +221,14 @@ class Folder:
         with storing(self.path):
             for item in found:
                 shutil.rmtree(item) if item.is_dir() else item.unlink()
+        self.place.publish()
 
     def _clean(self) -> None:
         """Removes what killed processes left half written.
 
         Scores and figures may be written by others meanwhile: what is young stays.
         """
+        self.place.clean()
         with storing(self.path):
             for item in self.path.glob("checkpoints/*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(item)
@@ -242,7 +245,7 @@ class Folder:
         changed = keys.differences(config_of(saved["config"]), self.config())
         if changed:
             raise ValueError(
-                f"got a checkpoint of another run in {self.path} ({'; '.join(changed)}), expected "
+                f"got a checkpoint of another run in {self} ({'; '.join(changed)}), expected "
                 "those of the run in config.json; remove what was copied there"
             )
 
@@ -253,7 +256,7 @@ class Folder:
         changed = keys.differences(self.config(), config)
         if changed:
             raise ValueError(
-                f"got a config that differs from the run in {self.path}:\n  "
+                f"got a config that differs from the run in {self}:\n  "
                 + "\n  ".join(changed)
                 + "\nexpected the same run to go on; restore these keys, choose another "
                 "--workdir, or start again with --overwrite"
@@ -261,7 +264,7 @@ class Folder:
         step = self._reached(config, members)
         if step is not None and not (resume_results and not self.has_results(step, len(members))):
             raise ValueError(
-                f"got workdir={self.path} with a run finished at step {config.steps}, expected "
+                f"got workdir={self} with a run finished at step {config.steps}, expected "
                 "one to go on; raise --config.steps to train longer, or start again with "
                 "--overwrite"
             )
@@ -307,7 +310,7 @@ class Folder:
             changed.append(f"members: {saved['members']} -> {list(members)}")
         if changed:
             raise ValueError(
-                f"got a config that differs from the finished run in {self.path}:\n  "
+                f"got a config that differs from the finished run in {self}:\n  "
                 + "\n  ".join(changed)
                 + "\nchoose another --workdir, or start again with --overwrite"
             )

@@ -1,5 +1,6 @@
 """What a run's folder may hold, and whether that is what it should be."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def present(path: Path) -> list[Path]:
             "expected an empty folder or a run of this library; choose another --workdir"
         )
     return [path / name for name in CONTENTS if name in found]
+
+
+def held(path: Path) -> str:
+    """What the lock of a run's folder says to this process, "" if there is none."""
+    # Listing makes a network disk look again.
+    there = path.is_dir() and LOCK in os.listdir(path)
+    return (path / LOCK).read_text(errors="replace") if there else ""
 
 
 def check_kinds(items: Sequence[Path], *, links: bool) -> None:

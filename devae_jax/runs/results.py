@@ -14,7 +14,6 @@ from devae_jax.data.labels import labels_of
 from devae_jax.evaluation.codes import DivergedError, code_shape, draw_sample
 from devae_jax.evaluation.evaluate import evaluate
 from devae_jax.evaluation.rows import Row, by_score, compact
-from devae_jax.files import claimed
 from devae_jax.runs.folder import Folder
 from devae_jax.runs.run import Run
 from devae_jax.viz.draw import draw_all
@@ -36,7 +35,7 @@ def score(run: Run, **options: Any) -> list[Row]:
     """
     rows = _scored(run, **options)
     if run.folder is not None:
-        with claimed(run.folder.path / ".scores.lock", str(run.folder.path / "scores.json")):
+        with run.folder.scoring():
             run.folder.write_scores(_laid_over(run.folder.scores(), compact(rows)))
     return rows
 
@@ -100,7 +99,7 @@ def draw(run: Run, rows: Sequence[Row] | None = None) -> dict[str, Path]:
     )
     run.folder.show(run.step, written, run.member)
     run.folder.note(run.step, "drawn", run.member)
-    return written
+    return {name: run.folder.place.public(path) for name, path in written.items()}
 
 
 def _scored(run: Run, **options: Any) -> list[Row]:

@@ -175,9 +175,10 @@ def load(
       ValueError: there is no such run, checkpoint or member, it cannot be read, or it needs
         code that is not trusted.
     """
-    if shared.is_shared(Path(workdir)):
-        return _load_shared(Path(workdir), step, member, trust)
-    plan, state, reached = _restore(Folder(workdir), step, trust)
+    folder = Folder(workdir)
+    if shared.is_shared(folder.path):
+        return _load_shared(folder, step, member, trust)
+    plan, state, reached = _restore(folder, step, trust)
     count = len(plan.members)
     if count and member not in range(count):
         raise ValueError(
@@ -188,17 +189,18 @@ def load(
         raise ValueError(f"got member={member}, expected none: {workdir} holds one run")
     if member is not None:
         state = part(state, member)
-    return Run(plan, state, step=reached, member=member, folder=Folder(workdir))
+    return Run(plan, state, step=reached, member=member, folder=folder)
 
 
 def load_members(
     workdir: str | os.PathLike, *, step: int | None = None, trust: bool = False
 ) -> list[Run]:
     """All members of the population in `workdir`, or its one run; as `load`."""
-    plan, state, reached = _restore(Folder(workdir), step, trust)
+    folder = Folder(workdir)
+    plan, state, reached = _restore(folder, step, trust)
     states = [part(state, i) for i in range(len(plan.members))] or [state]
     functions = functions_of(plan.program, jax.local_devices()[0].platform)
-    return runs_of(plan, states, step=reached, folder=Folder(workdir), functions=functions)
+    return runs_of(plan, states, step=reached, folder=folder, functions=functions)
 
 
 def _restore(folder: Folder, step: int | None, trust: bool) -> tuple[Plan, TrainState, int]:
@@ -222,12 +224,12 @@ def _restore(folder: Folder, step: int | None, trust: bool) -> tuple[Plan, Train
     return plans[-1], saved.state, saved.step
 
 
-def _load_shared(path: Path, step: int | None, member: int | None, trust: bool) -> Run:
+def _load_shared(folder: Folder, step: int | None, member: int | None, trust: bool) -> Run:
     """The run that was exported to a folder; it is alone there, at one step."""
-    found = shared.read(path)
+    found = shared.read(folder.path)
     if member is not None or step not in (None, found.step):
         raise ValueError(
-            f"got member={member}, step={step}, expected none: {path} holds one exported run of "
+            f"got member={member}, step={step}, expected none: {folder} holds one exported run of "
             f"step {found.step}"
         )
     _check_trust(found.config, trust)
@@ -243,7 +245,7 @@ def _load_shared(path: Path, step: int | None, member: int | None, trust: bool) 
         opt_state=(),
         key=rng.seed(plan.config.seed),
     )
-    return Run(plan, state, step=found.step, folder=Folder(path))
+    return Run(plan, state, step=found.step, folder=folder)
 
 
 def _check_trust(config: ConfigDict, trust: bool) -> None:

@@ -94,6 +94,7 @@ def _members(
         ]
         told = kept[0] if kept else {}
         page = folder.figures(member) / "report.html"
+        linked = page.exists() and folder.place.local
         lacks = [f"at step {step:,} of {config.steps:,}"] * (step < config.steps)
         lacks += ["not scored"] * (not kept) + ["no page"] * (not page.exists())
         own = told.get("settings")
@@ -104,7 +105,7 @@ def _members(
             Member(
                 run=folder.name,
                 member=member,
-                link=os.path.relpath(page, beside) if page.exists() else None,
+                link=os.path.relpath(page, beside) if linked else None,
                 label=str(told.get("method") or config.method or config.objective.name),
                 seed=told.get("seed", config.seed if member is None else None),
                 step=step,

@@ -23,6 +23,7 @@ from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Fit, Group
 from devae_jax.runs import manifest, results
 from devae_jax.runs.folder import Folder
+from devae_jax.runs.place import on_disk
 from devae_jax.runs.run import Run, load_members
 from devae_jax.runs.train import train_members
 from devae_jax.training.loop import NonFiniteError
@@ -168,7 +169,7 @@ def opened(
       ValueError: the sweep is wrong or has a member twice, or the folder is of something else.
       StorageError: there is no room, no permission or no such disk.
     """
-    path, groups = Folder(workdir).path, planning.plan(config, axes)
+    path, groups = on_disk(workdir), planning.plan(config, axes)
     saved = manifest.read(path)
     before = {} if saved is None or at_once else saved["at_once"]
     sizes = {}

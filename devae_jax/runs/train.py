@@ -1,6 +1,7 @@
 """Training a config in a folder."""
 
 import contextlib
+import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from devae_jax.program import plan as programs
 from devae_jax.program.keys import flatten, to_json
 from devae_jax.program.plan import Plan
 from devae_jax.runs.folder import Folder
+from devae_jax.runs.layout import held
+from devae_jax.runs.place import on_disk
 from devae_jax.runs.run import Functions, Run, functions_of, runs_of
 from devae_jax.training import loop
 from devae_jax.training.engine import Engine, engine
@@ -65,6 +68,8 @@ def train_members(
 def _train(config, members, workdir, overwrite, profile, resume_results) -> list[Run]:
     plan = programs.plan(programs.complete(config), members)
     folder = Folder(workdir)
+    if jax.process_count() > 1:
+        on_disk(workdir)
     bound = bind(plan)
     functions = functions_of(plan.program, jax.local_devices()[0].platform)
     scoring = _scoring(plan, functions)
@@ -74,8 +79,6 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
 
     def affordable() -> None:
         """Compiles the steps and says what they need, before anything is written."""
-        if plan.parallel.mode == "pmap" and jax.process_count() > 1:
-            return  # pmap lowers no shapes of arrays that other processes have parts of
         needed = bound.memory(0, plan.schedule.window(0))
         needed.check()
         if plan.progress and first:
@@ -128,11 +131,13 @@ def _check_shared(folder: Folder) -> None:
     if jax.process_count() == 1:
         return
     multihost_utils.sync_global_devices("the folder is held")
-    seen = multihost_utils.process_allgather(np.array(folder.held()))
-    if not seen.all():
-        blind = ", ".join(map(str, np.flatnonzero(~seen)))
+    mine = np.frombuffer(hashlib.sha256(held(folder.path).encode()).digest(), np.uint8)
+    seen = multihost_utils.process_allgather(mine)
+    other = (seen != seen[0]).any(axis=1)
+    if other.any():
+        blind = ", ".join(map(str, np.flatnonzero(other)))
         raise ValueError(
-            f"got workdir={folder.path} that process {blind} does not share with process 0, "
+            f"got workdir={folder} that process {blind} does not share with process 0, "
             "expected one folder for all processes, as each saves its part; choose one on a "
             "network disk"
         )

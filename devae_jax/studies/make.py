@@ -14,6 +14,7 @@ from devae_jax.files import FORMAT, parsed, storing, write_json
 from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Group
 from devae_jax.runs import manifest, results
+from devae_jax.runs.place import on_disk
 from devae_jax.runs.run import Run
 from devae_jax.runs.sweep import Record, Sweep, drain
 from devae_jax.studies import figure, rows
@@ -34,7 +35,7 @@ def opened(
     Raises:
       ValueError: unknown table or preset, or the folder is of another study.
     """
-    path, table = Path(workdir).absolute(), load(name)
+    path, table = on_disk(workdir), load(name)
     size = preset_of(table, preset)
     table = at(table, size)
     saved = _saved(path)

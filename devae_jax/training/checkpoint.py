@@ -46,9 +46,18 @@ class Checkpoints:
     """The checkpoints of one run, in `directory/<step>`.
 
     alone: for this process only; otherwise all processes of a job do everything together.
+    saved: called after each checkpoint, which is then waited for.
     """
 
-    def __init__(self, directory: str | Path, *, keep: int = 3, alone: bool = False):
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        keep: int = 3,
+        alone: bool = False,
+        saved: Callable[[], None] | None = None,
+    ):
+        self._saved = saved
         self.directory = Path(directory).resolve()
         me = jax.process_index()
         self._together = jax.process_count() > 1 and not alone
@@ -109,6 +118,10 @@ class Checkpoints:
                     state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(record)
                 ),
             )
+            if self._saved is not None:
+                self._manager.wait_until_finished()
+        if self._saved is not None:
+            self._saved()
 
     def restore(self, abstract: Callable[[dict], TrainState], step: int | None = None) -> Saved:
         """What was saved at `step`, or the newest that is whole; says which are not.

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from devae_jax.names import lookup
@@ -23,7 +22,7 @@ from devae_jax.training.chunks import DATA, as_one, by_device, placed, read_ahea
 from devae_jax.training.memory import Memory, limit_of, on_a_device
 from devae_jax.training.platform import Form, form_of, quickly
 from devae_jax.training.step import Hparams, Layout, Program, init, train_step
-from devae_jax.training.trees import part, scan
+from devae_jax.training.trees import fetch, part, scan
 from devae_jax.types import Metrics, Shard, TrainState
 
 MODES = ("jit", "pmap")
@@ -253,12 +252,12 @@ def engine(
         arrays = arrays_of(step, count)
         if form.scan:
             state, metrics = compiled(count)(hparams, state, arrays)
-            return state, _fetch(metrics)
+            return state, fetch(metrics)
         rows = []
         for _ in range(count):  # dispatched ahead; metrics are read once at the end
             state, row = compiled(None)(hparams, state, arrays)
             rows.append(row)
-        return state, jax.tree.map(lambda *leaves: np.stack(leaves), *_fetch(rows))
+        return state, jax.tree.map(lambda *leaves: np.stack(leaves), *fetch(rows))
 
     pick = jax.jit(part, out_shardings=NamedSharding(mesh, PartitionSpec()))
     join = jax.jit(
@@ -314,11 +313,3 @@ def _check(program: Program, mesh: Mesh, members: int | None) -> None:
             "one process or data on the device; start a sweep on every host, or use "
             "parallel.mode='pmap'"
         )
-
-
-def _fetch(metrics: Any) -> Any:
-    """Metrics on the host, in one transfer; gathered where other processes have members."""
-    leaves = jax.tree.leaves(metrics)
-    if all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves):
-        return jax.device_get(metrics)
-    return multihost_utils.process_allgather(metrics, tiled=True)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.flatten_util import ravel_pytree
 
 from devae_jax.training.step import Hparams
@@ -42,3 +43,11 @@ def scan(step: Callable[[Any, None], tuple[Any, Any]], state: Any, length: int) 
 
     state, rows = jax.lax.scan(packed, state, length=length)
     return state, jax.vmap(unravel)(rows)
+
+
+def fetch(metrics: Any) -> Any:
+    """Metrics on the host, in one transfer; gathered where other processes have members."""
+    leaves = jax.tree.leaves(metrics)
+    if all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves):
+        return jax.device_get(metrics)
+    return multihost_utils.process_allgather(metrics, tiled=True)

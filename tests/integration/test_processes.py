@@ -2,20 +2,25 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from devae_jax.launch import processes
 from devae_jax.launch.common import EXIT_BAD_INPUT, EXIT_STOPPED
+from devae_jax.program import plan as programs
 from devae_jax.runs.folder import Folder
 from devae_jax.runs.train import train, train_members
+from devae_jax.training.engine import MODES, engine
 from tests.integration import worker
 from tests.launch.commands import ROOT, start, train_flags
 
@@ -28,10 +33,10 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def job(folder, count: int, devices: int, members=(), images="") -> None:
-    """Trains 10 steps in folder/jit and folder/pmap by `count` processes."""
-    about = {"coordinator": f"127.0.0.1:{free_port()}", "count": count, "folder": str(folder)}
-    about |= {"devices": devices, "members": list(members), "images": images}
+def job(count: int, devices: int, runs, images="") -> str:
+    """Trains `runs`, (folder, mode, steps, members) each, by `count` processes; what 0 says."""
+    about = {"coordinator": f"127.0.0.1:{free_port()}", "count": count, "images": images}
+    about |= {"devices": devices, "runs": [[str(folder), *more] for folder, *more in runs]}
     flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag]
     compiled = {"JAX_COMPILATION_CACHE_DIR": os.environ["DEVAE_TEST_COMPILED"]}
     environment = os.environ | {"XLA_FLAGS": " ".join(flags)} | compiled
@@ -46,9 +51,15 @@ def job(folder, count: int, devices: int, members=(), images="") -> None:
         )
         for process in range(count)
     ]
-    outputs = [one.communicate(timeout=300)[0] for one in running]
+    outputs = [one.communicate(timeout=300 + 30 * len(runs))[0] for one in running]
     for one, output in zip(running, outputs, strict=True):
         assert one.returncode == 0, output
+    return outputs[0]
+
+
+def both(folder, members=()) -> list:
+    """Runs of 10 steps in folder/jit and folder/pmap, as `job` takes them."""
+    return [(folder / mode, mode, 10, members) for mode in MODES]
 
 
 def losses(folder) -> np.ndarray:
@@ -56,10 +67,10 @@ def losses(folder) -> np.ndarray:
     return np.array([json.loads(row)["loss"] for row in rows])
 
 
-def on_one_device(folder, steps: int, mode: str = "jit", members=(), images="") -> np.ndarray:
+def alone_on(folder, steps: int, mode="jit", members=(), images="", devices=1) -> np.ndarray:
     """Losses of the same run by this process alone, going on in `folder`."""
     config = worker.toy(steps, mode, images)
-    config.parallel.devices = 1
+    config.parallel.devices = devices
     if members:
         train_members(config, members, folder)
     else:
@@ -71,14 +82,14 @@ def on_one_device(folder, steps: int, mode: str = "jit", members=(), images="") 
 def pair(tmp_path_factory):
     """A run by two processes of one device each, in both modes."""
     folder = tmp_path_factory.mktemp("pair")
-    job(folder, 2, 1)
+    (folder / "said").write_text(job(2, 1, both(folder)))
     return folder
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """The losses of 20 steps of one process."""
-    return on_one_device(tmp_path_factory.mktemp("alone") / "run", 20)
+    return alone_on(tmp_path_factory.mktemp("alone") / "run", 20)
 
 
 @pytest.mark.xdist_group("processes")
@@ -87,15 +98,24 @@ def test_two_processes_train_as_one_and_one_goes_on_in_the_other_mode(pair, alon
     np.testing.assert_allclose(losses(pair / mode), alone[:2], rtol=1e-5)
     # Digests of what two processes had, checked by one, whose devices are others.
     assert list(Folder(pair / mode).checkpoints(alone=True).good_steps()) == [10]
-    np.testing.assert_allclose(on_one_device(pair / mode, 20, other), alone, rtol=1e-5)
+    np.testing.assert_allclose(alone_on(pair / mode, 20, other), alone, rtol=1e-5)
+
+
+@pytest.mark.xdist_group("processes")
+def test_what_each_device_holds_is_said_in_both_modes(pair):
+    plan = programs.plan(worker.toy(10))
+    needed = engine(plan.program, plan.hparams, devices=jax.devices()[:2]).memory(0, 5)
+    expected = str(needed._replace(limit=None))
+    said = re.findall(r"^each device holds (.*) of [\d,]+ MB$", (pair / "said").read_text(), re.M)
+    assert said == [expected] * 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("members", [(), MEMBERS], ids=["run", "population"])
 @pytest.mark.parametrize("count, devices", [(2, 2), (4, 1), (4, 2)])
 def test_more_processes_and_devices_train_as_one(tmp_path, count, devices, members):
-    job(tmp_path, count, devices, members)
-    expected = on_one_device(tmp_path / "alone", 10, members=members)
+    job(count, devices, both(tmp_path, members))
+    expected = alone_on(tmp_path / "alone", 10, members=members)
     for mode in ("jit", "pmap"):
         np.testing.assert_allclose(losses(tmp_path / mode), expected, rtol=1e-5)
         assert list(Folder(tmp_path / mode).checkpoints(alone=True).good_steps()) == [10]
@@ -106,6 +126,44 @@ def test_more_processes_and_devices_train_as_one(tmp_path, count, devices, membe
         assert not list(Folder(tmp_path / mode).checkpoints(alone=True).good_steps())
 
 
+LAYOUTS = [(1, 1), (1, 2), (2, 1), (2, 2)]  # processes, and devices of each
+
+
+def carried_on(layout, runs) -> None:
+    """Runs as `job` takes them, by the processes and devices of a layout."""
+    count, devices = layout
+    if count > 1:
+        job(count, devices, runs)
+    for folder, mode, steps, members in runs if count == 1 else ():
+        alone_on(folder, steps, mode, members, devices=devices)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("members", [(), MEMBERS], ids=["run", "population"])
+def test_whoever_saved_any_other_goes_on_in_either_mode(tmp_path, members):
+    """Bit for bit where the mode, processes and devices are those of before, else to 1e-5."""
+    saved = {(layout, mode): tmp_path / f"{layout}{mode}" for layout in LAYOUTS for mode in MODES}
+    for layout in LAYOUTS:
+        carried_on(layout, [(saved[layout, mode], mode, 10, members) for mode in MODES])
+        whole = [(tmp_path / f"whole{layout}{mode}", mode, 20, members) for mode in MODES]
+        carried_on(layout, whole)
+    expected = losses(tmp_path / "whole(1, 1)jit")
+    for layout in LAYOUTS:
+        runs = [
+            (tmp_path / f"{source.name} by {layout}{mode}", mode, 20, members)
+            for source in saved.values()
+            for mode in MODES
+        ]
+        for folder, *_ in runs:
+            shutil.copytree(tmp_path / folder.name.split(" by ")[0], folder)
+        carried_on(layout, runs)
+        for folder, mode, *_ in runs:
+            np.testing.assert_allclose(losses(folder), expected, rtol=1e-5)
+            if folder.name.startswith(f"{layout}{mode} by"):
+                same = losses(tmp_path / f"whole{layout}{mode}")
+                np.testing.assert_array_equal(losses(folder), same)
+
+
 @pytest.mark.slow
 def test_a_stream_goes_on_in_mid_epoch_with_another_number_of_processes(tmp_path):
     """Ten batches are no whole number of epochs of 75 images."""
@@ -114,22 +172,22 @@ def test_a_stream_goes_on_in_mid_epoch_with_another_number_of_processes(tmp_path
     noise = np.random.RandomState(0).randint(0, 256, (75, 16, 16), np.uint8)
     for i, pixels in enumerate(noise):
         Image.fromarray(pixels).save(images / f"{i}.png")
-    job(tmp_path, 2, 1, images=str(images))
-    alone = on_one_device(tmp_path / "alone", 20, images=str(images))
+    job(2, 1, both(tmp_path), images=str(images))
+    alone = alone_on(tmp_path / "alone", 20, images=str(images))
     for mode in ("jit", "pmap"):
         assert (tmp_path / mode / "checkpoints" / "10").is_dir()
         np.testing.assert_allclose(losses(tmp_path / mode), alone[:2], rtol=1e-5)
-        found = on_one_device(tmp_path / mode, 20, mode, images=str(images))
+        found = alone_on(tmp_path / mode, 20, mode, images=str(images))
         np.testing.assert_allclose(found, alone, rtol=1e-5)
 
 
-def begin(folder, *changes, count=2):
+def begin(folder, *changes, count=2, everywhere=False):
     """`launch/train.py --distributed` without end, a process for each; changes of the last."""
     place = f"--coordinator=127.0.0.1:{free_port()}"
     flags = [*train_flags(folder, 1_000_000), "--distributed", place, f"--processes={count}"]
     flags = [flag for flag in flags if "parallel.devices" not in flag]
     flags += ["--config.batch_size=64"]
-    more = [()] * (count - 1) + [changes]
+    more = [changes if everywhere else ()] * (count - 1) + [changes]
     return [start("train", *flags, f"--process={i}", *more[i]) for i in range(count)]
 
 
@@ -179,13 +237,27 @@ def test_processes_with_other_commands_all_stop(tmp_path, change, name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_does_not_fit_stops_all(tmp_path, mode):
+    change = (f"--config.parallel.mode={mode}", "--config.model.latent_dim=5000000")
+    for one in begin(tmp_path / "run", *change, everywhere=True):
+        output, _ = one.communicate(timeout=120)
+        assert one.returncode == EXIT_BAD_INPUT, output
+        assert "on each device, expected one that fits" in output
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.slow
 def test_processes_that_share_no_folder_all_stop(tmp_path):
     mine, other = tmp_path / "run", tmp_path / "elsewhere"
+    other.mkdir()
+    left = {"pid": 1, "id": "left by another that was killed"}
+    (other / ".lock").write_text(json.dumps(left))
     for one in begin(mine, f"--workdir={other}"):
         output, _ = one.communicate(timeout=120)
         assert one.returncode == EXIT_BAD_INPUT
         assert "that process 1 does not share with process 0, expected one folder" in output
-    assert list(mine.iterdir()) == [] and not other.exists()
+    assert list(mine.iterdir()) == [] and [file.name for file in other.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize(

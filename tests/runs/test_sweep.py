@@ -94,14 +94,6 @@ def test_the_folder_of_a_run_is_refused(tmp_path):
         opened(tmp_path)
 
 
-def test_an_object_store_is_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for open_it in (opened, Folder):
-        with pytest.raises(ValueError, match=r"got workdir=gs://b/w, expected a folder of a file"):
-            open_it("gs://b/w")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_who_writes_the_manifest_second_reads_the_first(tmp_path):
     """Both looked when there was none."""
     first = opened(tmp_path)
