@@ -35,11 +35,12 @@ def get_config(arg: str = ""):
 
 def toy(config):
     variants.toy(config)
-    config.objective.terms.kl.update({"target": 5.0, "start": 0.5, "target_steps": 300.0})
+    config.objective.terms.kl.update(
+        {"target": 5.0, "start": 0.5, "target_steps": 300.0, "k_i": 0.001}
+    )
 
 
 def quickstart(config):
     variants.quickstart(config)
-    config.objective.terms.kl.update(
-        {"target": 9.0, "start": 0.5, "target_steps": 3_000.0, "interval_steps": 100.0}
-    )
+    stairs = {"target_steps": 3_000.0, "interval_steps": 100.0}
+    config.objective.terms.kl.update({"target": 9.0, "start": 0.5, "k_i": 0.001} | stairs)

@@ -57,7 +57,7 @@ def published(config):
 
 def toy(config):
     variants.toy(config)
-    config.objective.terms.kl.target = 5.0
+    config.objective.terms.kl.update({"target": 5.0, "k_i": 0.001})
 
 
 def quickstart(config):

@@ -39,9 +39,10 @@ class Hyper(NamedTuple):
     role: str = ""  # what the number is to a reader, a name in ROLES
 
 
-# A duration is rescaled when a run is shortened; a pressure is also told normalised; pressures
-# and capacities, one a layer, tell the layers apart, by the symbol.
-ROLES: Mapping[str, str] = {"duration": "", "pressure": "β", "capacity": "C"}
+# When a run is shortened, a duration becomes shorter and a rate, what each step adds to something,
+# higher. A pressure is also told normalised; pressures and capacities, one a layer, tell the layers
+# apart, by the symbol.
+ROLES: Mapping[str, str] = {"duration": "", "rate": "", "pressure": "β", "capacity": "C"}
 
 Scalar = Annotated[Number, Hyper()]  # >= 0
 Positive = Annotated[Number, Hyper(above=True)]  # > 0
@@ -50,6 +51,7 @@ Fraction = Annotated[Number, Hyper(upper=1.0)]  # in [0, 1]
 Decay = Annotated[Number, Hyper(upper=1.0, below=True)]  # in [0, 1), as of a moving average
 Duration = Annotated[Number, Hyper(role="duration")]  # steps, >= 0
 Interval = Annotated[Number, Hyper(above=True, role="duration")]  # steps, > 0
+Rate = Annotated[Number, Hyper(role="rate")]  # a step, >= 0
 Pressure = Annotated[Number, Hyper(role="pressure")]  # one for all layers
 Pressures = Annotated[
     Number, Hyper(per_layer=True, above=True, order="increasing", role="pressure")

@@ -18,6 +18,7 @@ from devae_jax.types import (
     Interval,
     Positive,
     Pressure,
+    Rate,
     Scalar,
     Term,
 )
@@ -37,7 +38,7 @@ def control_vae(
     target_steps: Interval = 600_000.0,
     interval_steps: Interval = 5_000.0,
     k_p: Scalar = 0.01,
-    k_i: Scalar = 0.001,
+    k_i: Rate = 0.001,
     beta_min: Pressure = 1.0,
     beta_max: PositivePressure = 1e6,
 ) -> Term:
@@ -92,7 +93,7 @@ def dynamic_vae(
     interval_steps: Interval = 5_000.0,
     ramp_steps: Duration = 1.0,
     k_p: Scalar = 0.01,
-    k_i: Scalar = 0.001,
+    k_i: Rate = 0.001,
     smoothing: Fraction = 0.95,
     beta_start: PositivePressure = 150.0,
     beta_min: Pressure = 1.0,

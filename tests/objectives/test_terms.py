@@ -143,5 +143,6 @@ def test_roles_say_what_a_number_is():
     for name, number in NUMBERS:
         role = signature(TERMS[name]).hypers[number].role
         assert (role == "duration") == number.endswith("_steps"), (name, number)
+        assert (role == "rate") == (number == "k_i"), (name, number)
         assert (role == "pressure") == number.startswith("beta"), (name, number)
         assert (role == "capacity") == (number == "capacities"), (name, number)

@@ -182,3 +182,4 @@ def test_shortening_a_run_shortens_all_that_lasts_a_while():
     }
     for path, value in before.items():
         assert after[path] == pytest.approx(value / 10)
+    assert config.objective.terms.kl.k_i == pytest.approx(0.01)  # what a step adds: ten times more
