@@ -2,7 +2,7 @@
 
 import flax.linen as nn
 
-from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up, relu
+from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up, relu, to_pixels
 from devae_jax.models.strided import to_images, to_maps
 from devae_jax.types import Array
 
@@ -44,9 +44,9 @@ class ConvDecoder(nn.Module):
         first, *rest = reversed(_channels(self.image_shape[0], self.width))
         x = relu(Dense(8 * self.width, self.style)(z), self.style)
         x = relu(Expand(first, self.style)(x), self.style)
-        for features in rest:
+        for features in rest[:-1]:
             x = relu(Up(features, self.style)(x), self.style)
-        return to_images(Up(self.image_shape[-1], self.style)(x), self.style.convolution)
+        return to_pixels(x, rest[-1], self.image_shape[-1], self.style)
 
 
 class DlibEncoder(nn.Module):
@@ -81,6 +81,6 @@ class DlibDecoder(nn.Module):
         x = relu(Dense(8 * self.width, self.style)(z), self.style)
         x = relu(Dense(16 * first, self.style)(x), self.style).reshape(-1, 4, 4, first)
         x = to_maps(x, self.style.convolution)
-        for features in rest:
+        for features in rest[:-1]:
             x = relu(Up(features, self.style)(x), self.style)
-        return to_images(Up(self.image_shape[-1], self.style)(x), self.style.convolution)
+        return to_pixels(x, rest[-1], self.image_shape[-1], self.style)

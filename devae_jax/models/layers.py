@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from devae_jax.models import strided
+from devae_jax.models import cells, strided
 from devae_jax.types import Array
 
 INITIALISERS = {
@@ -39,7 +39,7 @@ class Style(NamedTuple):
 
 def relu(x: Array, style: Style) -> Array:
     """max(x, 0)."""
-    return _relu(x) if style.convolution == "native" else nn.relu(x)
+    return nn.relu(x) if style.convolution == "fast" else _relu(x)
 
 
 @jax.custom_jvp
@@ -125,16 +125,29 @@ class Up(Affine):
 
     size: int = 4
 
-    @nn.compact
     def __call__(self, x: Array) -> Array:
-        area, channels = self.size**2, x.shape[strided.channel_axis(self.style.convolution)]
+        kernel, bias = self.parameters(x.shape[strided.channel_axis(self.style.convolution)])
+        x = strided.up(x.astype(self.style.dtype), kernel, self.style.convolution)
+        return self.add_bias(x, bias)
+
+    @nn.compact
+    def parameters(self, channels: int) -> tuple[Array, Array]:
+        """Kernel [k, k, channels, features] and bias [features]."""
+        area = self.size**2
         fans = (area * channels, area * self.features)
         if self.style.init == "torch":
             fans = fans[::-1]
         shape = (self.size, self.size, channels, self.features)
-        kernel, bias = self.weights(shape, *fans)
-        x = strided.up(x.astype(self.style.dtype), kernel, self.style.convolution)
-        return self.add_bias(x, bias)
+        return self.weights(shape, *fans)
+
+
+def to_pixels(x: Array, features: int, channels: int, style: Style) -> Array:
+    """The last two layers of a decoder: maps of size H -> logits [N, 4H, 4H, channels]."""
+    middle, last = Up(features, style), Up(channels, style)
+    if style.convolution == "cells":
+        kernel, bias = middle.parameters(x.shape[-1])
+        return cells.last_layers(x.astype(style.dtype), kernel, bias, *last.parameters(features))
+    return strided.to_images(last(relu(middle(x), style)), style.convolution)
 
 
 class Conv(Affine):

@@ -1,8 +1,11 @@
 """Strided convolutions and their transposes: `down` halves a map, `up` doubles it.
 
-Two implementations of the same function:
+Three implementations of the same function:
 
-"native" is XLA's convolution on maps [N, H, W, C]: right for GPU and TPU.
+"native" is XLA's convolution on maps [N, H, W, C]: right for TPU.
+
+"cells" is the same, but that a decoder's last two layers are one function, `cells.last_layers`:
+right for GPU.
 
 "fast" is for XLA:CPU, whose gradients of strided and transposed convolutions are many times
 slower than a matrix product of the same size. It works on maps [C, H, W, N] and writes the
@@ -33,8 +36,10 @@ from jax import lax
 from devae_jax.names import unknown
 from devae_jax.types import Array
 
-NAMES = ("auto", "native", "fast")
+NAMES = ("auto", "native", "cells", "fast")
 _DIMENSIONS = {"native": ("NHWC", "HWIO", "NHWC"), "fast": ("CHWN", "HWIO", "CHWN")}
+_DIMENSIONS["cells"] = _DIMENSIONS["native"]
+_ON = {"cpu": "fast", "gpu": "cells"}  # elsewhere native
 _FEW_CHANNELS = 4
 
 
@@ -47,7 +52,7 @@ def choose(convolution: str, platform: str) -> str:
     if convolution not in NAMES:
         raise unknown("convolution", convolution, NAMES)
     if convolution == "auto":
-        return "fast" if platform == "cpu" else "native"
+        return _ON.get(platform, "native")
     return convolution
 
 
@@ -78,11 +83,11 @@ def down(x: Array, w: Array, convolution: str = "native") -> Array:
 def up(x: Array, w: Array, convolution: str = "native") -> Array:
     """Transposed convolution of stride 2: maps of size H, kernel [k, k, C, O] -> size 2H."""
     if convolution == "fast" and w.shape[:2] == (4, 4):
-        return _up(x, _adjoint(w))
-    return _transposed(convolution, x, _adjoint(w))
+        return _up(x, adjoint(w))
+    return _transposed(convolution, x, adjoint(w))
 
 
-def _adjoint(w: Array) -> Array:
+def adjoint(w: Array) -> Array:
     """The kernel of the `down` that `up` with this kernel is the adjoint of; and back."""
     return w[::-1, ::-1].swapaxes(2, 3)
 

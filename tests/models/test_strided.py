@@ -129,7 +129,7 @@ def test_layouts_are_inverse():
 
 def test_choose():
     """The platform decides that the program is for, not the one of this process."""
-    for platform, convolution in (("cpu", "fast"), ("gpu", "native"), ("tpu", "native")):
+    for platform, convolution in (("cpu", "fast"), ("gpu", "cells"), ("tpu", "native")):
         assert strided.choose("auto", platform) == convolution
         assert strided.choose("native", platform) == "native"
         assert strided.choose("fast", platform) == "fast"
