@@ -30,7 +30,8 @@ STEPS = 300_000  # of a run in the paper
 RUNS = {1: 60, 3: 20}  # by K: 4 methods x 2 data sets x 10 seeds, one of the four with K = 3
 GB = 1e-9
 POPULATIONS = {  # how members compute in one program: convolutions and form
-    "in turn": ("native", GPU),
+    "in turn": ("cells", GPU),
+    "in turn, native convolutions": ("native", GPU),
     "grouped convolutions": ("native", ACCELERATOR),
     "matrix products": ("fast", ACCELERATOR),
 }
@@ -93,7 +94,12 @@ def run(options: Options) -> list[Row]:
                 f"{size} members, K = {layers}, {case}",
                 functools.partial(_population, bench, layers, size, case),
             )
-    for key, value in (("matmul_precision", "float32"), ("model.dtype", "bfloat16")):
+    others = {
+        "matmul_precision": "float32",
+        "model.dtype": "bfloat16",
+        "model.convolution": "native",
+    }
+    for key, value in others.items():
         changed = functools.partial(_one, bench, 1, "sum", changes={key: value})
         bench.section(f"one run, {value}", changed)
     if _torch_device(options) == "cuda":

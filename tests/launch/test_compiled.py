@@ -104,15 +104,15 @@ def test_an_h100s_step_stays_small(tmp_path, monkeypatch):
     found = {row["case"].removeprefix("1 x cuda, "): row for row in rows("cuda", minutes=30.0)}
     for case, kernels, gigabytes, megabytes in (
         ("one run, K = 1, tensorfloat32", 120, 0.92, 155),
-        ("one run, K = 1, tensorfloat32, bfloat16", 132, 0.55, 80),
-        ("one run, K = 3, tensorfloat32", 132, 2.2, 335),
-        ("16 members, K = 1, tensorfloat32", 120, 1.05, 310),
+        ("one run, K = 1, tensorfloat32, bfloat16", 135, 0.48, 80),
+        ("one run, K = 3, tensorfloat32", 132, 1.8, 335),
+        ("16 members, K = 1, tensorfloat32", 120, 0.92, 310),
     ):
         row = found[case]
         assert row["kernels"] <= kernels
         assert row["GB a member"] <= gigabytes
         assert row["temporary MB"] <= megabytes
-        assert row["convolution BackwardInput"] == 7  # no map with zeros in it
+        assert row["convolution BackwardInput"] == 5  # no map with zeros in it
         assert not any("grouped" in key for key in row)
 
 
