@@ -62,7 +62,8 @@ def evaluate(
 
     Images are encoded once: those of the samples, or all of them where metrics that hold
     factors, or sum over the grid, are asked for and the codes take less than 2 GB. On a larger
-    grid metrics that hold factors encode the points that they draw.
+    grid metrics that hold factors encode the points that they draw. The test sample is left out
+    where no metric looks at it.
 
     Args:
       metrics: names in `metrics.registry`, "cheap" or "all"; these leave out what the data set
@@ -109,10 +110,15 @@ def evaluate(
     layers = _layer_numbers(layers, num_layers)
     samples = [draw_sample(dataset, seed, num_train, num_test) for seed in seeds]
     numbers = _images(dataset, chosen, protocol, samples, num_layers * dim)
+    encoded = numbers
+    # The noise of sampled codes is drawn image by image: fewer images would change it.
+    if "sampled" not in representations and not any(m.tested for m in chosen.values()):
+        untested = [sample._replace(test=sample.test[:0]) for sample in samples]
+        encoded = _images(dataset, chosen, protocol, untested, num_layers * dim)
     views = encoded_views(
         coder,
         dataset,
-        numbers,
+        encoded,
         layers,
         representations,
         seed=seeds[0],
@@ -223,7 +229,8 @@ def _inputs(
 ) -> Inputs:
     """What `metric` is given; all images under "exact" if it sums over them."""
     train = view.numbers if exact and metric.exact == "grid" else sample.train
-    known, test = view.rows(train), view.rows(sample.test)
+    tested = sample.test if metric.tested else sample.test[:0]
+    known, test = view.rows(train), view.rows(tested)
     error = view.error
     inputs = Inputs(
         codes=view.codes[known],
@@ -239,7 +246,7 @@ def _inputs(
     )
     if labels is None:
         return inputs
-    values, values_test = labels.of(train), labels.of(sample.test)
+    values, values_test = labels.of(train), labels.of(tested)
     discrete = ~labels.continuous
     if discrete.any():
         inputs = inputs._replace(

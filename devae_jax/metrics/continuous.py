@@ -117,6 +117,7 @@ CONTINUOUS: dict[str, Metric] = {
         "continuous",
         ("values",),
         "paper",
+        tested=False,
     ),
     "r2": _r2("r2", "R², linear", "linear"),
     "r2_boosted": _r2("r2_boosted", "R², boosted trees", "hist_boosted"),
@@ -142,6 +143,7 @@ CONTINUOUS: dict[str, Metric] = {
         "continuous",
         ("values",),
         "neighbours",
+        tested=False,
     ),
     "mig_binned": Metric(
         lambda x: mig_binned(x.codes, x.values, x.continuous),
@@ -149,5 +151,6 @@ CONTINUOUS: dict[str, Metric] = {
         "continuous",
         ("values",),
         "binned",
+        tested=False,
     ),
 }

@@ -21,7 +21,7 @@ class Inputs(NamedTuple):
 
     codes, logvar [N, D] and factors [N, F] of the sample, or of all images under "exact";
         factors are the discrete ones, None for data without
-    codes_test, factors_test: of the test sample
+    codes_test, factors_test: of the test sample, empty for a metric that is not `tested`
     represent, source: as `factor_vae` takes them
     protocol: "dlib" or "exact"
     error: codes [n, D] of the sample's first n images -> their reconstruction errors, nats [n];
@@ -98,6 +98,7 @@ class Metric(NamedTuple):
     costly: run on the first evaluation seed alone
     seconds: (N, D, factor sizes) -> about how many CPU seconds, for those that take long
     calibrated: has a floor (noise code) and a ceiling (perfect code)
+    tested: looks at the test sample, which is encoded only if a metric does; without, it is empty
     """
 
     run: Callable[[Inputs], dict[str, Any]]
@@ -109,6 +110,7 @@ class Metric(NamedTuple):
     costly: bool = False
     seconds: Callable[[int, int, Sequence[int]], float] | None = None
     calibrated: bool = True
+    tested: bool = True
 
 
 def missing(metric: Metric, available: Collection[str]) -> str:

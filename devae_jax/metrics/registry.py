@@ -59,7 +59,7 @@ def _of_codes(function: Callable[..., dict[str, Any]]) -> Callable[[Inputs], dic
 def _standard(function: Callable[..., dict[str, Any]], label: str, protocol: str) -> Metric:
     """A function of codes and factors with a single score and sums over the grid."""
     scores = _one(function.__name__, label)
-    return Metric(_of_codes(function), scores, "standard", FACTORS, protocol, "grid")
+    return Metric(_of_codes(function), scores, "standard", FACTORS, protocol, "grid", tested=False)
 
 
 def _rmig(x: Inputs) -> dict[str, Any]:
@@ -121,7 +121,9 @@ def _downstream(name: str, label: str, model: str, group: str) -> Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "mig": Metric(_of_codes(mig), _one("mig", "MIG"), "cheap", FACTORS, "dlib", "grid"),
+    "mig": Metric(
+        _of_codes(mig), _one("mig", "MIG"), "cheap", FACTORS, "dlib", "grid", tested=False
+    ),
     "diffusion": Metric(
         _of_codes(diffusion),
         _one("diffusion", "Information diffusion", "lower"),
@@ -129,6 +131,7 @@ METRICS: dict[str, Metric] = {
         FACTORS,
         "binned",
         "grid",
+        tested=False,
     ),
     "kl": Metric(
         lambda x: kl(x.codes, x.logvar),
@@ -137,6 +140,7 @@ METRICS: dict[str, Metric] = {
         ("posterior",),
         "formula",
         calibrated=False,
+        tested=False,
     ),
     "reconstruction_sampled": Metric(
         lambda x: reconstruction_sampled(x.codes, x.logvar, x.errors, x.seed),
@@ -145,6 +149,7 @@ METRICS: dict[str, Metric] = {
         ("posterior", "decode"),
         "formula",
         calibrated=False,
+        tested=False,
     ),
     "reconstruction_mean": Metric(
         lambda x: reconstruction_mean(x.codes, x.errors),
@@ -153,6 +158,7 @@ METRICS: dict[str, Metric] = {
         ("posterior", "decode"),
         "formula",
         calibrated=False,
+        tested=False,
     ),
     "active_units": Metric(
         lambda x: active_units(x.codes),
@@ -161,6 +167,7 @@ METRICS: dict[str, Metric] = {
         ("posterior",),
         "paper",
         calibrated=False,
+        tested=False,
     ),
     "factor_vae": Metric(
         lambda x: factor_vae(x.represent, x.source, x.seed),
@@ -168,6 +175,7 @@ METRICS: dict[str, Metric] = {
         "standard",
         ("grid",),
         "dlib",
+        tested=False,
     ),
     "beta_vae": Metric(
         lambda x: beta_vae(x.represent, x.source, x.seed),
@@ -175,6 +183,7 @@ METRICS: dict[str, Metric] = {
         "standard",
         ("grid",),
         "dlib",
+        tested=False,
     ),
     "sap": Metric(
         lambda x: sap(*x.split),
@@ -221,9 +230,16 @@ METRICS: dict[str, Metric] = {
         "standard",
         ("factors", "posterior"),
         "paper",
+        tested=False,
     ),
     "infomec": Metric(
-        _of_codes(infomec), infomec_scores("", ""), "standard", FACTORS, "binned", "sample"
+        _of_codes(infomec),
+        infomec_scores("", ""),
+        "standard",
+        FACTORS,
+        "binned",
+        "sample",
+        tested=False,
     ),
     "infomec_knn": Metric(
         lambda x: infomec_knn(x.codes, x.factors, x.seed),
@@ -232,6 +248,7 @@ METRICS: dict[str, Metric] = {
         FACTORS,
         "paper",
         seconds=infomec_knn_seconds,
+        tested=False,
     ),
     "dci": _dci("dci", "DCI", "boosted", "standard"),
     "dci_hist_boosted": _dci("dci_hist_boosted", "DCI (binned trees)", "hist_boosted", "extra"),
@@ -277,6 +294,7 @@ METRICS: dict[str, Metric] = {
         (),
         "dlib",
         "grid",
+        tested=False,
     ),
     **CONTINUOUS,
 }

@@ -8,6 +8,7 @@ from devae_jax.evaluation.codes import Coder
 from devae_jax.types import Dataset, FactorGrid, Posterior
 
 SIZES = np.array([3.0, 4.0, 5.0])
+SMALL = {"num_train": 300, "num_test": 200, "seeds": (0, 1), "progress": False}
 
 
 def factor_images(sizes=(3, 4, 5)):
@@ -73,3 +74,11 @@ def counting(counts):
         return encode(images)
 
     return CODER._replace(encode=spy)
+
+
+def by_name(rows, layer=0, representation="mean"):
+    return {
+        row["metric"]: row
+        for row in rows
+        if (row["layer"], row["representation"]) == (layer, representation)
+    }

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from devae_jax import metrics
-from devae_jax.evaluation.codes import Coder, DivergedError, represent
+from devae_jax.evaluation.codes import Coder
 from devae_jax.evaluation.evaluate import available, evaluate
 from devae_jax.evaluation.rows import by_score, compact, interval, table
 from devae_jax.files import write_json
 from devae_jax.metrics.registry import METRICS, SCORES, Inputs, resolve
-from devae_jax.types import Posterior
 from tests.evaluation.synthetic import (
     CODER,
     SIZES,
+    SMALL,
+    by_name,
     counting,
     encode,
     error,
@@ -25,16 +26,9 @@ from tests.evaluation.synthetic import (
 )
 
 FAST = ("mig", "modularity", "irs", "unsupervised", "kl", "active_units", "diffusion")
-SMALL = {"num_train": 300, "num_test": 200, "seeds": (0, 1), "progress": False}
+
+
 NAMES = [name for name in METRICS if name not in ("dci", "downstream_boosted")]
-
-
-def by_name(rows, layer=0, representation="mean"):
-    return {
-        row["metric"]: row
-        for row in rows
-        if (row["layer"], row["representation"]) == (layer, representation)
-    }
 
 
 def test_rows_hold_scores_bounds_intervals_and_matrices():
@@ -132,35 +126,6 @@ def test_exact_scores_are_those_of_the_metrics_called_by_hand():
     assert exact == {s.name for name in names[:-1] for s in METRICS[name].scores}
 
 
-@pytest.mark.parametrize("names", ["cheap", ("mig", "factor_vae", "beta_vae", "sap")])
-def test_each_image_is_encoded_once(names):
-    counts, dataset = [], factor_images()
-    representations = ("mean", "sampled")
-    evaluate(
-        counting(counts),
-        dataset,
-        metrics=names,
-        representations=representations,
-        batch_size=20,
-        **SMALL,
-    )
-    assert counts == [20, 20, 20]
-
-
-def test_votes_encode_on_the_fly_where_the_grid_is_too_large(monkeypatch):
-    names = ("factor_vae", "beta_vae")
-    whole = by_name(evaluate(CODER, factor_images(), metrics=names, **SMALL))
-    monkeypatch.setattr("devae_jax.evaluation.evaluate._BYTES", 10)
-    counts = []
-    options = SMALL | {"num_train": 20, "num_test": 20, "calibrate": False}
-    rows = evaluate(counting(counts), factor_images(), metrics=names, **options)
-    assert sum(counts) > 60
-    assert by_name(rows)["factor_vae"]["values"] == whole["factor_vae"]["values"]
-    assert by_name(rows)["beta_vae"]["values"] == whole["beta_vae"]["values"]
-    with pytest.raises(ValueError, match='use protocol="dlib"'):
-        evaluate(CODER, factor_images(), protocol="exact", **SMALL)
-
-
 def test_exact_sums_over_the_whole_grid_and_says_where_it_cannot():
     found = by_name(
         evaluate(CODER, factor_images(), metrics=(*FAST, "factor_vae"), protocol="exact", **SMALL)
@@ -202,42 +167,6 @@ def test_data_without_factors_has_the_scores_that_need_none():
 def test_an_encoder_alone_has_no_reconstruction_error():
     rows = evaluate(Coder(encode), factor_images(), **SMALL)
     assert "kl" in by_name(rows) and not any("reconstruction" in name for name in by_name(rows))
-
-
-def test_codes_come_in_the_order_of_the_numbers_asked_for():
-    for dataset in (factor_images(), unlabelled()):
-        numbers = np.array([7, 3, 3, 41])
-        posterior = represent(CODER, dataset, numbers, batch_size=3)
-        assert posterior.mean.shape == (2, 4, 4)
-        one = represent(CODER, dataset, np.array([41]))
-        np.testing.assert_array_equal(posterior.mean[:, 3], one.mean[:, 0])
-        np.testing.assert_array_equal(posterior.mean[:, 1], posterior.mean[:, 2])
-
-
-@pytest.mark.parametrize("dataset", [factor_images(), unlabelled()], ids=lambda d: d.name)
-def test_reconstruction_errors_of_each_layer_are_in_the_order_of_the_sample(dataset):
-    """Layer 1 decodes codes that are half as large; batches are cut and filled up."""
-    seen = []
-
-    def spy(z, layer):
-        seen.append(len(z))
-        return logits(z, 1 - layer)  # the wrong layer, so that there are errors
-
-    coder = CODER._replace(logits=spy)
-    options = SMALL | {"num_train": 50, "seeds": (0,), "batch_size": 16}
-    rows = evaluate(coder, dataset, metrics="reconstruction_mean", **options)
-    assert seen == [16] * 8
-    shown = [by_name(rows, layer)["reconstruction_mean"]["value"] for layer in range(2)]
-    if dataset.grid is None:
-        numbers = np.random.RandomState(0).permutation(50)
-        pixels = np.stack([dataset.read(i) for i in numbers])[:, 0, :, 0] / 255
-    else:
-        rng = np.random.RandomState(0)
-        pixels = metrics.sample_factors(rng, dataset.grid.sizes, 50) / SIZES
-    for layer, scale in enumerate((2.0, 0.5)):
-        wrong = np.clip(pixels * scale, 1e-4, 1 - 1e-4)
-        expected = np.square(pixels - wrong).sum(1).mean()
-        assert shown[layer] == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_table_shows_every_score(tmp_path):
@@ -339,15 +268,6 @@ def test_what_takes_long_is_announced(capsys, monkeypatch):
 def test_unknown_choices_are_corrected(options, told):
     with pytest.raises(ValueError, match=told):
         evaluate(CODER, factor_images(), **(SMALL | options))
-
-
-def test_an_encoder_that_diverged_is_an_error():
-    def diverged(images):
-        posterior = encode(images)
-        return Posterior(mean=posterior.mean.at[:, :, 1].set(jnp.nan), logvar=posterior.logvar)
-
-    with pytest.raises(DivergedError, match=r"NaN or Inf in latents \[1\]"):
-        evaluate(Coder(diverged), factor_images(), **SMALL)
 
 
 def test_intervals_are_students():
