@@ -4,6 +4,7 @@ Evaluation, tables and figures read these declarations: a new metric is a functi
 its name and one entry here.
 """
 
+import functools
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -45,6 +46,9 @@ GROUPS = {
 }
 
 
+_unsplit = functools.partial(Metric, tested=False)  # looks at no test sample
+
+
 def _one(
     name: str, label: str, better: str | None = "higher", ends: Range = (0.0, 1.0), unit: str = ""
 ) -> tuple[Score]:
@@ -59,7 +63,24 @@ def _of_codes(function: Callable[..., dict[str, Any]]) -> Callable[[Inputs], dic
 def _standard(function: Callable[..., dict[str, Any]], label: str, protocol: str) -> Metric:
     """A function of codes and factors with a single score and sums over the grid."""
     scores = _one(function.__name__, label)
-    return Metric(_of_codes(function), scores, "standard", FACTORS, protocol, "grid", tested=False)
+    return _unsplit(_of_codes(function), scores, "standard", FACTORS, protocol, "grid")
+
+
+def _of_posterior(
+    run: Callable[[Inputs], dict[str, Any]],
+    scores: tuple[Score, ...],
+    needs: tuple[str, ...] = ("posterior",),
+    protocol: str = "formula",
+) -> Metric:
+    """Of what the encoder says itself: neither a noise code nor a perfect one has that."""
+    return _unsplit(run, scores, "cheap", needs, protocol, calibrated=False)
+
+
+def _votes(function: Callable[..., dict[str, Any]], label: str) -> Metric:
+    def run(x: Inputs) -> dict[str, Any]:
+        return function(x.represent, x.source, x.seed)
+
+    return _unsplit(run, _one(function.__name__, label), "standard", ("grid",), "dlib")
 
 
 def _rmig(x: Inputs) -> dict[str, Any]:
@@ -121,70 +142,35 @@ def _downstream(name: str, label: str, model: str, group: str) -> Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "mig": Metric(
-        _of_codes(mig), _one("mig", "MIG"), "cheap", FACTORS, "dlib", "grid", tested=False
-    ),
-    "diffusion": Metric(
+    "mig": _unsplit(_of_codes(mig), _one("mig", "MIG"), "cheap", FACTORS, "dlib", "grid"),
+    "diffusion": _unsplit(
         _of_codes(diffusion),
         _one("diffusion", "Information diffusion", "lower"),
         "cheap",
         FACTORS,
         "binned",
         "grid",
-        tested=False,
     ),
-    "kl": Metric(
-        lambda x: kl(x.codes, x.logvar),
-        _one("kl", "KL", None, (0.0, None), "nats"),
-        "cheap",
-        ("posterior",),
-        "formula",
-        calibrated=False,
-        tested=False,
+    "kl": _of_posterior(
+        lambda x: kl(x.codes, x.logvar), _one("kl", "KL", None, (0.0, None), "nats")
     ),
-    "reconstruction_sampled": Metric(
+    "reconstruction_sampled": _of_posterior(
         lambda x: reconstruction_sampled(x.codes, x.logvar, x.errors, x.seed),
         _one("reconstruction_sampled", "Reconstruction error", "lower", ANY, "nats"),
-        "cheap",
-        ("posterior", "decode"),
-        "formula",
-        calibrated=False,
-        tested=False,
+        needs=("posterior", "decode"),
     ),
-    "reconstruction_mean": Metric(
+    "reconstruction_mean": _of_posterior(
         lambda x: reconstruction_mean(x.codes, x.errors),
         _one("reconstruction_mean", "Reconstruction error of means", "lower", ANY, "nats"),
-        "cheap",
-        ("posterior", "decode"),
-        "formula",
-        calibrated=False,
-        tested=False,
+        needs=("posterior", "decode"),
     ),
-    "active_units": Metric(
+    "active_units": _of_posterior(
         lambda x: active_units(x.codes),
         _one("active_units", "Active units", None, (0.0, None), "latents"),
-        "cheap",
-        ("posterior",),
-        "paper",
-        calibrated=False,
-        tested=False,
+        protocol="paper",
     ),
-    "factor_vae": Metric(
-        lambda x: factor_vae(x.represent, x.source, x.seed),
-        _one("factor_vae", "FactorVAE score"),
-        "standard",
-        ("grid",),
-        "dlib",
-        tested=False,
-    ),
-    "beta_vae": Metric(
-        lambda x: beta_vae(x.represent, x.source, x.seed),
-        _one("beta_vae", "β-VAE score"),
-        "standard",
-        ("grid",),
-        "dlib",
-        tested=False,
-    ),
+    "factor_vae": _votes(factor_vae, "FactorVAE score"),
+    "beta_vae": _votes(beta_vae, "β-VAE score"),
     "sap": Metric(
         lambda x: sap(*x.split),
         (
@@ -213,7 +199,7 @@ METRICS: dict[str, Metric] = {
     "med": _standard(med, "MED", "paper"),
     "mig_sup": _standard(mig_sup, "MIG-sup", "binned"),
     "jemmig": _standard(jemmig, "JEMMIG", "binned"),
-    "rmig": Metric(
+    "rmig": _unsplit(
         _rmig,
         (
             Score("rmig", "rmig", "RMIG"),
@@ -230,25 +216,22 @@ METRICS: dict[str, Metric] = {
         "standard",
         ("factors", "posterior"),
         "paper",
-        tested=False,
     ),
-    "infomec": Metric(
+    "infomec": _unsplit(
         _of_codes(infomec),
         infomec_scores("", ""),
         "standard",
         FACTORS,
         "binned",
         "sample",
-        tested=False,
     ),
-    "infomec_knn": Metric(
+    "infomec_knn": _unsplit(
         lambda x: infomec_knn(x.codes, x.factors, x.seed),
         infomec_scores("_knn", ", nearest neighbours"),
         "standard",
         FACTORS,
         "paper",
         seconds=infomec_knn_seconds,
-        tested=False,
     ),
     "dci": _dci("dci", "DCI", "boosted", "standard"),
     "dci_hist_boosted": _dci("dci_hist_boosted", "DCI (binned trees)", "hist_boosted", "extra"),
@@ -263,7 +246,7 @@ METRICS: dict[str, Metric] = {
     "downstream_hist_boosted": _downstream(
         "downstream_hist_boosted", "Downstream accuracy (binned trees)", "hist_boosted", "extra"
     ),
-    "unsupervised": Metric(
+    "unsupervised": _unsplit(
         _of_codes(unsupervised),
         (
             # Less its bias, under "exact", total correlation may fall below 0.
@@ -294,7 +277,6 @@ METRICS: dict[str, Metric] = {
         (),
         "dlib",
         "grid",
-        tested=False,
     ),
     **CONTINUOUS,
 }
