@@ -27,8 +27,7 @@ def plain_weights(rows: Array, batch_size: int, dataset_size: int) -> Array:
 def mws_weights(rows: Array, batch_size: int, dataset_size: int) -> Array:
     """log W = -log(N B), [R, B]: minibatch-weighted sampling, Chen et al. 2018, Section 3.1.
 
-    TC is then that of `plain_weights` plus (D - 1) log(N B). Its number there, Eq. 3, is
-    unverified.
+    TC is then that of `plain_weights` plus (D - 1) log(N B).
     """
     return jnp.full((len(rows), batch_size), -jnp.log(1.0 * batch_size * dataset_size))
 
