@@ -96,13 +96,12 @@ def on_disk(path: str | os.PathLike) -> Path:
     Raises:
       ValueError: it lies in a store.
     """
-    place = place_of(path)
-    if not place.local:
+    if "://" in str(path):
         raise ValueError(
             f"got workdir={path}, expected a folder of a file system: its processes share locks "
             "and files that stores do not have; a single run may lie there"
         )
-    return place.here
+    return Disk(path).here
 
 
 def matching(pattern: str, file: str) -> list[str]:

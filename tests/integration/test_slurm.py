@@ -21,6 +21,7 @@ from tests.launch.commands import call, process, train_flags
         (["--run=train --workdir=w", "--parameters=gpus"], "--parameters=gpus, expected name=va"),
         (["--run=train --workdir=w"], "expected --parameters of submitit on a machine that can"),
         (["--run=sweep --workdir=w --config=sweeps/tuy"], "did you mean 'sweeps/toy'"),
+        (["--run=train --workdir=gs://bucket/run"], "expected a folder of a file system"),
     ],
 )
 def test_bad_input_ends_in_one_line(tmp_path, monkeypatch, flags, message):

@@ -15,7 +15,6 @@ from etils import epath
 
 from devae_jax import files, rng
 from devae_jax.files import LockedError, StorageError
-from devae_jax.launch import slurm
 from devae_jax.program import keys
 from devae_jax.runs import place, results, store, sweep
 from devae_jax.runs.folder import Folder
@@ -241,9 +240,8 @@ def test_what_nothing_opens_or_what_fails_is_said_in_a_line(bucket, monkeypatch)
     [
         lambda: sweep.opened(RUN, config_of("vae"), [("seed", (1, 2))]),
         lambda: make.opened(RUN, "table2", "cpu"),
-        lambda: slurm.parsed(f"train --config=quickstart --workdir={RUN}"),
     ],
-    ids=["sweep", "reproduce", "slurm"],
+    ids=["sweep", "reproduce"],
 )
 def test_what_many_processes_write_must_lie_on_a_disk(bucket, tmp_path, monkeypatch, take):
     monkeypatch.chdir(tmp_path)
