@@ -126,10 +126,11 @@ def _results(study: Study, runs: list[Run]) -> None:
         for run in runs:
             results.draw(run)
     metrics = study.table.metrics
-    results.score_members(runs, metrics=[m for m in metrics if m == "cheap"], progress=False)
+    if "cheap" in metrics:
+        results.score_members(runs, metrics=["cheap"], progress=False)
     slower = [name for name in metrics if name != "cheap"]
     asked = {column.layer for column in study.table.columns}
-    for run in runs:
+    for run in runs if slower else ():
         layers = sorted(asked & set(range(code_shape(run.coder, run.dataset)[0])))
         results.score_members(
             [run], metrics=slower, layers=layers, seeds=(0,), calibrate=False, progress=False

@@ -71,6 +71,10 @@ def test_slow_metrics_are_of_the_layers_of_columns_alone(tmp_path, monkeypatch):
     ]
     make._results(study._replace(table=about), runs)
     assert layers == [(["cheap"], None), (["med"], [0, 2]), (["med"], [0])]
+    for metrics, expected in ((("cheap",), [(["cheap"], None)]), (("kl",), [(["kl"], [0])])):
+        layers.clear()
+        make._results(study._replace(table=about._replace(metrics=metrics)), runs[1:])
+        assert layers == expected  # nothing is encoded for no metric
 
 
 def test_members_have_every_seed_and_lines_of_one_config_share_a_program(tmp_path):
