@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devae_jax.files import parsed, readable, rows_of
+from devae_jax.files import parsed, readable, rows_of, sifted
 from devae_jax.runs.folder import SCORE_KEYS, Folder
 from devae_jax.runs.results import settings
 from devae_jax.viz.members import Member
@@ -132,16 +132,8 @@ def lenient_scores(folder: Folder, missing: list[str]) -> list[Row]:
     except ValueError as error:
         missing.append(f"{folder.name}: scores.json is damaged ({error}), skipped.")
         return []
-    whole: list[Row] = []
-    skipped: dict[str, list[int]] = {}  # why: which
-    for i, row in enumerate(rows):
-        try:
-            whole.append(readable(_checked(row), "a row"))
-        except ValueError as error:
-            skipped.setdefault(str(error), []).append(i + 1)
-    for why, which in skipped.items():
-        text = f"row {which[0]}" if len(which) == 1 else f"{len(which)} rows from {which[0]} on"
-        missing.append(f"{folder.name}: {text} of scores.json skipped, {why}.")
+    whole, skipped = sifted(rows, lambda row: readable(_checked(row), "a row"))
+    missing += [f"{folder.name}: {which} of scores.json skipped, {why}." for which, why in skipped]
     return whole
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from devae_jax.files import FormatError, parsed, readable
+from devae_jax.files import FormatError, parsed, readable, sifted
 from devae_jax.metrics.choice import metrics_of
 from devae_jax.studies.members import Member, Study
 
@@ -87,18 +87,8 @@ def rows_of(file: Path, damaged: list[str]) -> list[Row]:
         content, whole = _unzipped(content)
         if not whole:
             damaged.append(f"{file.name}: the end of the compressed file is damaged, skipped")
-    found: list[Row] = []
-    skipped: dict[str, list[int]] = {}  # why: which
-    for i, line in enumerate(content.decode(errors="replace").splitlines()):
-        try:
-            found.append(_checked(line))
-        except FormatError:
-            skipped.setdefault("it is in another format", []).append(i + 1)
-        except ValueError as error:
-            skipped.setdefault(str(error), []).append(i + 1)
-    for why, which in skipped.items():
-        text = f"row {which[0]}" if len(which) == 1 else f"{len(which)} rows from {which[0]} on"
-        damaged.append(f"{file.name}: {text} skipped, {why}")
+    found, skipped = sifted(content.decode(errors="replace").splitlines(), _checked)
+    damaged += [f"{file.name}: {which} skipped, {why}" for which, why in skipped]
     return found
 
 
@@ -164,14 +154,17 @@ def left(study: Study, given: Given, numbers: Iterable[int]) -> list[int]:
 
 
 def _checked(line: str) -> Row:
-    """A row. Raises ValueError, FormatError for another version's."""
+    """A row. Raises ValueError for what is none, or another version's."""
     try:
         row = parsed(line)
     except ValueError:
         raise ValueError("it is no JSON") from None
     if not isinstance(row, dict):
         raise ValueError("it is no row")
-    row = readable(row, "a row")
+    try:
+        row = readable(row, "a row")
+    except FormatError:
+        raise ValueError("it is in another format") from None
     if lacking := sorted(KINDS.keys() - row.keys()):
         raise ValueError(f"it lacks {', '.join(lacking)}")
     for name, kinds in KINDS.items():
