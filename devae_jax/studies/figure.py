@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from devae_jax.studies.members import Study
+from devae_jax.studies.rows import values_of
 from devae_jax.viz.save import Picture, save
 from devae_jax.viz.strips import Runs, curves, strip_plots, trade_off
 
@@ -38,7 +39,7 @@ def strips(study: Study, rows: Sequence[Row]) -> Picture | None:
         found: dict[str, dict[str, list[float]]] = {group: {} for group in groups}
         for line in study.table.lines:
             group, name = _split(line.label)
-            found[group][name] = _values(rows, line.label, column.label)
+            found[group][name] = values_of(rows, line.label, column.label)
         if any(values for lines in found.values() for values in lines.values()):
             panels |= {", ".join(filter(None, [column.label, g])): found[g] for g in groups}
     if not panels:
@@ -88,10 +89,6 @@ FIGURES: dict[str, Callable[[Study, Sequence[Row]], Picture | None]] = {
     "curves": over_training,
     "trade_off": against,
 }
-
-
-def _values(rows: Sequence[Row], line: str, column: str) -> list[float]:
-    return [row["value"] for row in rows if (row["line"], row["column"]) == (line, column)]
 
 
 def _split(label: str) -> tuple[str, str]:

@@ -78,6 +78,12 @@ def lines(rows: Iterable[Row]) -> str:
     return "".join(json.dumps(jsonable({"format": FORMAT} | row)) + "\n" for row in rows)
 
 
+def values_of(rows: Iterable[Row], line: str, column: str) -> list[float]:
+    """What the runs of a line have in a column of the table."""
+    mine = (row["value"] for row in rows if (row["line"], row["column"]) == (line, column))
+    return [value for value in mine if value is not None]
+
+
 def _final(folder: Folder, step: int) -> list[Row]:
     """The scores of mean codes at the last step, on all images."""
     return [

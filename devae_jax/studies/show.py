@@ -9,7 +9,7 @@ from devae_jax.evaluation.rows import interval
 from devae_jax.names import printable
 from devae_jax.program import keys
 from devae_jax.studies.members import Member, Study
-from devae_jax.studies.rows import Found, Row
+from devae_jax.studies.rows import Found, Row, values_of
 from devae_jax.studies.table import Preset, Published, config_of
 
 # Keys that say when something is written down, or where, not what is learned.
@@ -45,7 +45,7 @@ def _long(study: Study, rows: Sequence[Row]) -> list[str]:
     for line in study.table.lines:
         label = line.label
         for column in study.table.columns:
-            values = _values(rows, line.label, column.label)
+            values = values_of(rows, line.label, column.label)
             published = line.published.get(column.label)
             if values or published or not rows:
                 lines.append(_row(label, column.label, *_cells(values, published)))
@@ -57,16 +57,11 @@ def _wide(study: Study, rows: Sequence[Row]) -> list[str]:
     labels = [column.label for column in study.table.columns]
     lines = [_row("setting", "seeds", *labels), "|---" * (len(labels) + 2) + "|"]
     for line in study.table.lines:
-        scores = [_values(rows, line.label, label) for label in labels]
+        scores = [values_of(rows, line.label, label) for label in labels]
         cells = [_cells(values, None)[1:3] for values in scores]
         texts = [ours if between == "–" else f"{ours} ({between})" for ours, between in cells]
         lines.append(_row(line.label, str(max(map(len, scores))), *texts))
     return lines
-
-
-def _values(rows: Sequence[Row], line: str, column: str) -> list[float]:
-    mine = [row for row in rows if (row["line"], row["column"]) == (line, column)]
-    return [row["value"] for row in mine if row["value"] is not None]
 
 
 def _row(*cells: str) -> str:
