@@ -57,10 +57,11 @@ def shorten(config: ConfigDict, steps: int) -> None:
     A controller that lowers beta by .001 a step from 150 would not end in a tenth of the steps.
     """
     ratio, config.steps = steps / config.steps, steps
-    durations, rates = roles(config, "duration"), roles(config, "rate")
     config.update_from_flattened_dict(
-        {path: value * ratio for path, (_, value) in durations.items()}
-        | {path: value / ratio for path, (_, value) in rates.items()}
+        {
+            path: value / ratio if hyper.role == "rate" else value * ratio
+            for path, (hyper, value) in roles(config, "duration", "rate").items()
+        }
     )
 
 
