@@ -26,8 +26,6 @@ from tests.evaluation.synthetic import (
 )
 
 FAST = ("mig", "modularity", "irs", "unsupervised", "kl", "active_units", "diffusion")
-
-
 NAMES = [name for name in METRICS if name not in ("dci", "downstream_boosted")]
 
 
