@@ -7,6 +7,10 @@ from typing import Any, ClassVar
 
 from etils import epath
 
+from tests.laws.registry import config_of
+
+RUN = "stand-in://bucket/run"
+
 
 @epath.register_path_cls("stand-in://")
 @dataclasses.dataclass(frozen=True)
@@ -83,3 +87,19 @@ class StandIn:
         about = self._file.stat()
         size, time = about.st_size, int(about.st_mtime)
         return epath.stat_utils.StatResult(is_directory=self.is_dir(), length=size, mtime=time)
+
+
+def tell(monkeypatch, before):
+    monkeypatch.setattr(StandIn, "before", staticmethod(before))
+
+
+def files_in(folder):
+    found = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*")}
+    return {name: file.read_bytes() for name, file in found.items() if file.is_file()}
+
+
+def toy(steps=8):
+    config = config_of("vae")
+    config.steps, config.parallel.devices = steps, 1
+    config.train.update({"log_every": 2, "checkpoint_every": 2, "eval_every": 0, "keep": 2})
+    return config
