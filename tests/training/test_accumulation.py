@@ -38,7 +38,7 @@ def stepped(method, parts, platform, **changes):
 
 def check(ours, whole):
     assert ours.keys() == whole.keys()
-    # Which latents two equal images share, rounding decides, and it changes nothing else.
+    # Which latents two equal images share, rounding decides: that alone is not compared.
     for name in ours.keys() - {"shared"}:
         np.testing.assert_allclose(ours[name], whole[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
