@@ -9,7 +9,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,27 +60,6 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value
-
-
-def sifted(
-    items: Iterable[Any], checked: Callable[[Any], dict[str, Any]]
-) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
-    """What `checked` makes of the items that it takes; of others (which, why), in words.
-
-    Args:
-      checked: raises ValueError for an item that is not what it should be.
-    """
-    whole: list[dict[str, Any]] = []
-    skipped: dict[str, list[int]] = {}  # why: which
-    for i, item in enumerate(items):
-        try:
-            whole.append(checked(item))
-        except ValueError as error:
-            skipped.setdefault(str(error), []).append(i + 1)
-    return whole, [
-        (f"row {which[0]}" if len(which) == 1 else f"{len(which)} rows from {which[0]} on", why)
-        for why, which in skipped.items()
-    ]
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

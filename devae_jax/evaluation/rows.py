@@ -1,6 +1,6 @@
 """Scores as rows: their interval over seeds, the terminal table, arrays over the layers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -161,3 +161,24 @@ def _bar(row: Row, width: int = 10) -> str:
         return ""
     part = min(max((value - floor) / (ceiling - floor), 0.0), 1.0)
     return ("█" * round(part * width)).ljust(width, "·")
+
+
+def sifted(
+    items: Iterable[Any], checked: Callable[[Any], Row]
+) -> tuple[list[Row], list[tuple[str, str]]]:
+    """What `checked` makes of the items that it takes; of others (which, why), in words.
+
+    Args:
+      checked: raises ValueError for an item that is not what it should be.
+    """
+    whole: list[Row] = []
+    skipped: dict[str, list[int]] = {}  # why: which
+    for i, item in enumerate(items):
+        try:
+            whole.append(checked(item))
+        except ValueError as error:
+            skipped.setdefault(str(error), []).append(i + 1)
+    return whole, [
+        (f"row {which[0]}" if len(which) == 1 else f"{len(which)} rows from {which[0]} on", why)
+        for why, which in skipped.items()
+    ]

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devae_jax.files import parsed, readable, rows_of, sifted
+from devae_jax.evaluation.rows import sifted
+from devae_jax.files import parsed, readable, rows_of
 from devae_jax.runs.folder import SCORE_KEYS, Folder
 from devae_jax.runs.results import settings
 from devae_jax.viz.members import Member

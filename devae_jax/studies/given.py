@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from devae_jax.files import FormatError, parsed, readable, sifted
+from devae_jax.evaluation.rows import sifted
+from devae_jax.files import FormatError, parsed, readable
 from devae_jax.metrics.choice import metrics_of
 from devae_jax.studies.members import Member, Study
 
