@@ -13,6 +13,7 @@ from devae_jax.program import plan as programs
 from devae_jax.training import step as training
 
 STEPS = 20
+DEVICE = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
 
 def config_of(method, num_layers=None, likelihood="bernoulli"):
@@ -85,7 +86,8 @@ class Case:
             return training.train_step(self.plan.program, hparams, state, arrays)
 
         self.step = jax.jit(step)
-        self.init = jax.jit(functools.partial(training.init, plan.program))
+        # Committed to a device, as what a checkpoint gives: else the step is lowered again for it.
+        self.init = jax.jit(functools.partial(training.init, plan.program), out_shardings=DEVICE)
         self.start = start or self.init(self.hparams)
         self.state, self.metrics = self.run(self.start, STEPS)
 

@@ -9,7 +9,7 @@ import pytest
 
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.step import Layout
-from tests.laws.registry import ALL, METHODS_AND_LAYERS, case
+from tests.laws.registry import ALL, DEVICE, METHODS_AND_LAYERS, case
 
 every_case = pytest.mark.parametrize("method, num_layers, likelihood", ALL)
 every_model = pytest.mark.parametrize("method, num_layers", METHODS_AND_LAYERS)
@@ -143,9 +143,8 @@ def test_save_restore_continue_equals_continue(method, num_layers, tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(int(law.state.step), law.state, {"data": {}})
     checkpoints.close()
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     abstract = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), law.state
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=DEVICE), law.state
     )
     restored = Checkpoints(tmp_path).restore(lambda meta: abstract).state
     assert_same(restored, law.state)

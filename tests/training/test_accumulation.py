@@ -46,7 +46,8 @@ def check(ours, whole):
 @pytest.mark.parametrize("method", ["devae", "ada_gvae", "devae_sampled"])
 def test_a_step_in_parts_is_that_of_the_whole_batch(method):
     state, metrics = stepped(method, 1, "cpu")
-    for platform, parts in (("cpu", 2), ("gpu", 4)):
+    settings = [("cpu", 2), ("gpu", 4)] if method == "devae" else [("gpu", 4)]
+    for platform, parts in settings:
         ours, ours_metrics = stepped(method, parts, platform)
         check(ours_metrics, metrics)
         # The moments: Adam turns the rounding of a gradient of almost nothing into a whole step.
