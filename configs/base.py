@@ -64,6 +64,7 @@ def get_config() -> ConfigDict:
                 "likelihood": "bernoulli",  # or squared_error
                 "layers": "sum",  # all layers a step, or "sampled": one
                 "scale": 1.0,  # weight s^i of layer i
+                "reconstruction_weight": 1.0,  # 4.0 where an image has a quarter of the pixels
                 "any_order": False,  # allow bottlenecks that do not narrow
                 "terms": ConfigDict(),  # name -> {"kind": ..., hyperparameters}
             },

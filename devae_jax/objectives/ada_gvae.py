@@ -7,7 +7,17 @@ import jax.numpy as jnp
 
 from devae_jax.names import lookup
 from devae_jax.objectives.elbo import evidence
-from devae_jax.types import Array, Context, Metrics, Model, Objective, Posterior, Scalar, Term
+from devae_jax.types import (
+    Array,
+    Context,
+    Metrics,
+    Model,
+    Objective,
+    Positive,
+    Posterior,
+    Scalar,
+    Term,
+)
 
 
 def gvae(posterior: Posterior) -> Posterior:
@@ -60,6 +70,7 @@ def ada_gvae(
     likelihood: str = "bernoulli",
     layers: str = "sum",
     scale: Scalar = 1.0,
+    reconstruction_weight: Positive = 1.0,
     aggregation: str = "gvae",
 ) -> Objective:
     """Negative ELBO of both images of a pair, of which some latents have one posterior in common.
@@ -72,8 +83,8 @@ def ada_gvae(
     model chooses for itself. After training, images are encoded without a pair.
 
     Args:
-      context, model, terms, likelihood, layers, scale: see `elbo`; with {"kl": pressure(beta)}
-        for terms it is the paper's
+      context, model, terms, likelihood, layers, scale, reconstruction_weight: see `elbo`; with
+        {"kl": pressure(beta)} for terms it is the paper's
       aggregation: "gvae", the mean of means and of variances (Ada-GVAE), or "ml_vae", the
         product of both Gaussians (Ada-ML-VAE)
 
@@ -96,6 +107,7 @@ def ada_gvae(
         likelihood=likelihood,
         layers=layers,
         scale=scale,
+        reconstruction_weight=reconstruction_weight,
         views=("image", "pair"),
         couple=couple,
     )

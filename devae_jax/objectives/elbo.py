@@ -1,6 +1,6 @@
 """The evidence lower bound over K latent layers, plus any sum of penalties.
 
-    loss = sum_i w_i * (reconstruction_i + sum over terms of penalty_i)
+    loss = sum_i w_i * (v reconstruction_i + sum over terms of penalty_i),   v = 1 of published runs
 
 A classical VAE has K = 1 and w = 1. DeVAE (Wu et al., arXiv:2303.12959) has K > 1
 and one pressure a layer.
@@ -23,6 +23,7 @@ from devae_jax.types import (
     Metrics,
     Model,
     Objective,
+    Positive,
     Posterior,
     Scalar,
     Term,
@@ -44,6 +45,7 @@ def elbo(
     likelihood: str = "bernoulli",
     layers: str = "sum",
     scale: Scalar = 1.0,
+    reconstruction_weight: Positive = 1.0,
 ) -> Objective:
     """Negative ELBO: reconstruction error plus `terms`, in nats, mean over the batch.
 
@@ -58,11 +60,22 @@ def elbo(
         one (paper, Algorithm 1). For s = 1 the gradient of the former is K times
         the expectation of the latter's.
       scale: s, weights reconstruction and penalties of a layer alike.
+      reconstruction_weight: v. The error is a sum over pixels, penalties are not: an image of a
+        quarter of the pixels leaves them four times the say, unless v = 4. For that reason
+        Higgins et al. 2017 compare pressures by β D / N, of N pixels.
 
     Raises:
       ValueError: unknown `likelihood` or `layers`, or a model of another kind.
     """
-    return evidence(context, model, terms, likelihood=likelihood, layers=layers, scale=scale)
+    return evidence(
+        context,
+        model,
+        terms,
+        likelihood=likelihood,
+        layers=layers,
+        scale=scale,
+        reconstruction_weight=reconstruction_weight,
+    )
 
 
 def apart(posterior: Posterior) -> tuple[Posterior, Metrics]:
@@ -78,6 +91,7 @@ def evidence(
     likelihood: str,
     layers: str,
     scale: Scalar,
+    reconstruction_weight: Positive,
     views: tuple[str, ...] = ("image",),
     couple: Callable[[Posterior], tuple[Posterior, Metrics]] = apart,
     noise: Callable[[Array, tuple[int, ...]], Array] = jax.random.normal,
@@ -85,7 +99,7 @@ def evidence(
     """`elbo` with the hooks of the objectives that are built on it.
 
     Args:
-      context, model, terms, likelihood, layers, scale: see `elbo`
+      context, model, terms, likelihood, layers, scale, reconstruction_weight: see `elbo`
       views: keys of the batch, V of them, whose images [B, H, W, C] are encoded and decoded;
         the loss is the mean over all V B of them. What the terms see has V B rows, view by
         view
@@ -147,7 +161,7 @@ def evidence(
             reconstruction = reconstruct(params, z, jnp.arange(num_layers), images)
             measured = reconstruction
 
-        total = jnp.sum(weights * reconstruction)
+        total = reconstruction_weight * jnp.sum(weights * reconstruction)
         metrics = coupling | {
             "reconstruction": measured,
             "kl": latents.kl.sum(axis=-1),
