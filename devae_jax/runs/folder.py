@@ -20,8 +20,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from devae_jax.files import DEAD, FORMAT, parsed, read_rows, readable, storing, write_json
-from devae_jax.program import keys
-from devae_jax.program.saved import config_of
+from devae_jax.program.saved import config_of, differences
 from devae_jax.runs.layout import LOCK, check_kinds, present
 from devae_jax.runs.place import place_of
 from devae_jax.training.checkpoint import Checkpoints
@@ -242,7 +241,7 @@ class Folder:
         Raises:
           ValueError: config.json and the checkpoint's config describe different runs.
         """
-        changed = keys.differences(config_of(saved["config"]), self.config())
+        changed = differences(config_of(saved["config"]), self.config())
         if changed:
             raise ValueError(
                 f"got a checkpoint of another run in {self} ({'; '.join(changed)}), expected "
@@ -253,7 +252,7 @@ class Folder:
         self, config: ConfigDict, members: Sequence[Mapping[str, Any]], resume_results: bool
     ) -> bool:
         """Whether the run that is here is finished, and lacks its results."""
-        changed = keys.differences(self.config(), config)
+        changed = differences(self.config(), config)
         if changed:
             raise ValueError(
                 f"got a config that differs from the run in {self}:\n  "
@@ -305,7 +304,7 @@ class Folder:
         if step < config.steps:
             return None
         saved = checkpoints.meta(step)
-        changed = keys.differences(config_of(saved["config"]), config)
+        changed = differences(config_of(saved["config"]), config)
         if saved["members"] != json.loads(json.dumps([dict(member) for member in members])):
             changed.append(f"members: {saved['members']} -> {list(members)}")
         if changed:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from devae_jax.files import FORMAT, LockedError, claimed, parsed, readable, write_json
 from devae_jax.program import keys
-from devae_jax.program.saved import config_of
+from devae_jax.program.saved import config_of, differences
 from devae_jax.program.sweep import Group, split
 from devae_jax.training.digests import of_json
 
@@ -88,7 +88,7 @@ def check_same(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) 
     Raises:
       ValueError: says in which keys, axes or programs they differ.
     """
-    changed = keys.differences(config_of(saved["config"]), ConfigDict(wanted["config"]))
+    changed = differences(config_of(saved["config"]), ConfigDict(wanted["config"]))
     for name in ("axes", "at_once", "programs"):
         if saved[name] != wanted[name]:
             changed.append(f"{name}: {_short(saved[name])} -> {_short(wanted[name])}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from devae_jax.files import FORMAT, jsonable, write_text
+from devae_jax.program.saved import changed
 from devae_jax.runs.folder import Folder
 from devae_jax.runs.sweep import Sweep
 from devae_jax.studies import given as before
@@ -58,8 +59,15 @@ def collect(study: Study, given: Given | None = None) -> Found:
             found.damaged.append(str(error))
         logged = folder.all_metrics() if scores else []
         for member in members:
+            own = [row for row in scores if row["member"] == member.number]
+            if differing := own and _changed(member, own[0]):
+                found.damaged.append(
+                    f"{program.name}, seed {member.seed}: trained with another config "
+                    f"({'; '.join(differing)}), skipped; choose another folder for the study"
+                )
+                own = []
             mine[number, member.number] = [
-                row | about for row in _of_member(study, member, scores, logged)
+                row | about for row in _of_member(study, member, own, logged)
             ]
     for member in study.members:
         rows = mine[member.program, member.number] or _given(study, given, member)
@@ -93,11 +101,15 @@ def _final(folder: Folder, step: int) -> list[Row]:
     ]
 
 
+def _changed(member: Member, score: Row) -> list[str]:
+    """Keys in which the run that was scored is not the one that the table plans."""
+    return changed(score["settings"] | {"seed": score["seed"]}, member.config)
+
+
 def _of_member(
-    study: Study, member: Member, scores: Sequence[Row], logged: Sequence[Row]
+    study: Study, member: Member, mine: Sequence[Row], logged: Sequence[Row]
 ) -> list[Row]:
-    """The rows of one member of a program, none if it has not all scores."""
-    mine = [row for row in scores if row["member"] == member.number]
+    """The rows of one member of a program from its scores, none if it has not all."""
     if not before.scored(mine, study):
         return []
     training = {

@@ -9,7 +9,7 @@ import pytest
 
 from devae_jax.configs import base
 from devae_jax.files import FORMAT, FormatError
-from devae_jax.program.saved import config_of
+from devae_jax.program.saved import config_of, differences
 from devae_jax.runs import results
 from devae_jax.runs.folder import Folder
 from devae_jax.runs.run import load
@@ -101,3 +101,24 @@ def test_a_config_from_before_a_key_of_the_base_is_read_with_it():
         assert (
             config_of(saved).to_dict() == saved
         )  # a factory's own defaults; a model is not made up
+
+
+@pytest.mark.parametrize(
+    "option", ["objective.reconstruction_weight", "model.init", "optimizer.eps"]
+)
+def test_an_option_that_the_base_got_makes_no_other_run(option):
+    """Neither for a run from before, nor for a user's config that does not name it."""
+    wanted = base.get_config()
+    saved = wanted.to_dict()
+    section, leaf = option.split(".")
+    value = saved[section].pop(leaf)
+    for pair in ((config_of(saved), wanted), (wanted, config_of(saved))):
+        assert differences(*pair) == []
+    with wanted.ignore_type():
+        wanted[section][leaf] = 7.0
+    assert differences(config_of(saved), wanted) == [f"{option}: {value!r} -> 7.0"]
+    # Another factory's option of that name may have another default.
+    wanted = base.get_config()
+    if "name" in wanted[section]:
+        wanted[section].name = saved[section]["name"] = "other"
+        assert differences(config_of(saved), wanted) == [f"{option}: '(absent)' -> {value!r}"]

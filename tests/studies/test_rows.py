@@ -20,7 +20,10 @@ def opened(workdir, name, preset="smoke", seeds=2):
 
 def scores_of(member, value, layers=1):
     """As `results.score` writes them, of the cheap metrics that the tests look at."""
+    config = json.loads(member.config.to_json_best_effort())
     label = {"member": member.number, "step": member.config.steps, "representation": "mean"}
+    label |= {"settings": {key: config[key] for key in ("model", "objective", "steps")}}
+    label |= {"seed": member.seed}
     return [
         label
         | {"layer": layer, "protocol": "dlib", "metric": metric, "value": value + layer}
@@ -138,6 +141,25 @@ def test_a_member_that_is_half_scored_is_scored_again(tmp_path):
     objectives = opened(tmp_path / "c", "objectives")
     trained(objectives, 0)
     assert not rows.whole(objectives, 0)  # without KL
+
+
+def test_runs_of_another_config_are_named_and_not_taken(tmp_path, capsys):
+    """What a folder holds was planned by an earlier table or version, with other numbers."""
+    study = opened(tmp_path, "figure2")
+    trained(study, 0)
+    whole = rows.collect(study)
+    assert {row["seed"] for row in whole.rows} == {0, 1} and not whole.damaged
+    scores = study.folder(0).scores()
+    for row in scores:
+        if row["seed"] == 1:
+            row["settings"]["objective"]["terms"]["kl"]["betas"] = [7.0]
+            del row["settings"]["objective"]["reconstruction_weight"]  # came later, at 1
+    study.folder(0).write_scores(scores)
+    found = rows.collect(study)
+    assert {row["seed"] for row in found.rows} == {0}
+    assert len(found.missing) == len(whole.missing) + 1
+    [text] = found.damaged
+    assert "seed 1: trained with another config (objective.terms.kl.betas: [7.0] -> [6.0])" in text
 
 
 def test_a_program_is_left_where_one_member_is_missing(figure2, tmp_path):
