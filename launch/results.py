@@ -2,10 +2,14 @@
 
     python launch/results.py gather --runs='runs/*' --to=results/cpu.jsonl.gz
     python launch/results.py page
+    python launch/results.py statistics --rows=runs/figure2/rows.jsonl
 
 gather: the rows of studies' folders, finished or not, as one file of JSON Lines; with --rows, also
   those of files that were gathered before, which may be the same one.
 page: writes the tables of RESULTS.md from --rows; what is written between them is kept.
+statistics: prints of each table that --rows give, or of --tables, the distribution of every
+  score, paired tests over shared seeds with corrected p, rank correlations between scores, the runs
+  that no other beats in MIG and reconstruction error, and what scores are sensitive to.
 """
 
 import glob
@@ -17,8 +21,11 @@ from absl import flags
 from devae_jax.launch import common
 
 _RUNS = flags.DEFINE_list("runs", [], "Folders of studies, as patterns.")
-_ROWS = flags.DEFINE_list("rows", [], "Files of rows, as patterns; page: results/*.jsonl.gz.")
+_ROWS = flags.DEFINE_list("rows", [], "Files of rows, as patterns; default results/*.jsonl.gz.")
 _TO = flags.DEFINE_string("to", None, "gather: the file to write, .jsonl or .jsonl.gz.")
+_TABLES = flags.DEFINE_list("tables", [], "statistics: of which tables; default all with rows.")
+_AGAINST = flags.DEFINE_string("against", None, "statistics: test others against this line alone.")
+_TEST = flags.DEFINE_string("test", "t", "statistics: t, Student's paired test, or wilcoxon.")
 _PAGE = flags.DEFINE_string("page", "RESULTS.md", "page: the file whose tables are written.")
 
 
@@ -29,6 +36,8 @@ def main(command: str) -> int:
     if command == "gather":
         return gather()
     known = given.read(_ROWS.value or [results.ROWS])
+    if command == "statistics":
+        return statistics(known)
     place = Path(_PAGE.value)
     old = place.read_text() if place.exists() else ""
     blocks = results.tables(known, given.files(_ROWS.value or [results.ROWS])[0].parent)
@@ -53,13 +62,30 @@ def gather() -> int:
     return 0
 
 
+def statistics(known) -> int:
+    from devae_jax.names import unknown
+    from devae_jax.studies import analysis, results
+
+    studies = results.studies(known)
+    names = list(dict.fromkeys(study.name for study, _ in studies))
+    for name in _TABLES.value:
+        if name not in names:
+            raise unknown("table", name, names)
+    for study, there in studies:
+        if study.name in (_TABLES.value or names):
+            text = analysis.markdown(study, there.rows, against=_AGAINST.value, test=_TEST.value)
+            print(text, end="\n\n")
+    _say(known.damaged)
+    return 0
+
+
 def _say(texts) -> None:
     for text in texts:
         print(text, file=sys.stderr)
 
 
 def console() -> None:
-    common.run(main, ("gather", "page"))
+    common.run(main, ("gather", "page", "statistics"))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from devae_jax.studies.analysis import COST, GAIN, aligned
 from devae_jax.studies.members import Study
 from devae_jax.studies.rows import values_of
+from devae_jax.studies.table import split
 from devae_jax.viz.save import Picture, save
 from devae_jax.viz.strips import Runs, curves, strip_plots, trade_off
 
@@ -33,12 +35,12 @@ def strips(study: Study, rows: Sequence[Row]) -> Picture | None:
     A line belongs to the group that its label says, "group: name". Without groups, a panel for
     each column.
     """
-    groups = list(dict.fromkeys(_split(line.label)[0] for line in study.table.lines))
+    groups = list(dict.fromkeys(split(line.label)[0] for line in study.table.lines))
     panels: dict[str, dict[str, list[float]]] = {}
     for column in study.table.columns:
         found: dict[str, dict[str, list[float]]] = {group: {} for group in groups}
         for line in study.table.lines:
-            group, name = _split(line.label)
+            group, name = split(line.label)
             found[group][name] = values_of(rows, line.label, column.label)
         if any(values for lines in found.values() for values in lines.values()):
             panels |= {", ".join(filter(None, [column.label, g])): found[g] for g in groups}
@@ -71,16 +73,16 @@ def over_training(study: Study, rows: Sequence[Row]) -> Picture | None:
 
 def against(study: Study, rows: Sequence[Row]) -> Picture | None:
     """MIG over the reconstruction error: a dot a run, and the runs that no other beats."""
+    runs, scores = aligned(rows)
+    if not {GAIN, COST} <= scores.keys():
+        return None
+    both = np.stack([scores[COST], scores[GAIN]], axis=1)
     points: dict[str, np.ndarray] = {}
     for line in study.table.lines:
-        both = ("reconstruction_sampled", "mig")
-        scores: dict[int, dict[str, float]] = {}
-        for row in rows:
-            if (row["line"], row["layer"]) == (line.label, 0) and row["metric"] in both:
-                scores.setdefault(row["seed"], {})[row["metric"]] = row["value"]
-        whole = [[each[name] for name in both] for each in scores.values() if len(each) == 2]
-        if whole:
-            points[line.label] = np.array(whole)
+        mine = both[[label == line.label for label, _ in runs]]
+        whole = mine[np.isfinite(mine).all(axis=1)]
+        if len(whole):
+            points[line.label] = whole
     return trade_off(points) if points else None
 
 
@@ -89,9 +91,3 @@ FIGURES: dict[str, Callable[[Study, Sequence[Row]], Picture | None]] = {
     "curves": over_training,
     "trade_off": against,
 }
-
-
-def _split(label: str) -> tuple[str, str]:
-    """("dSprites", "DeVAE") of "dSprites: DeVAE", ("", label) where there is no group."""
-    group, colon, name = label.partition(": ")
-    return (group, name) if colon else ("", label)

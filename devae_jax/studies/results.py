@@ -9,6 +9,7 @@ from typing import Any
 from devae_jax.files import parsed, write_bytes
 from devae_jax.studies import given, make, rows, show, table
 from devae_jax.studies.given import Given
+from devae_jax.studies.members import Study
 
 Row = dict[str, Any]
 ROWS = "results/*.jsonl.gz"  # of all studies that were made, one file a preset
@@ -73,11 +74,11 @@ def page(text: str, blocks: Mapping[tuple[str, str], str]) -> str:
     return text + "".join(f"\n{blocks[name]}" for name in blocks if name not in there)
 
 
-def tables(known: Given, beside: Path) -> dict[tuple[str, str], str]:
-    """(table, preset) -> its part of the page, of all tables that have a run in some rows.
+def studies(known: Given, beside: Path = Path("runs")) -> list[tuple[Study, rows.Found]]:
+    """The tables that have a run in some rows, at each preset, and what of them is there.
 
     Args:
-      beside: the folder of the rows.
+      beside: a folder where no study lies, in which they are planned.
     """
     presets = {
         row["preset"]: None
@@ -85,21 +86,31 @@ def tables(known: Given, beside: Path) -> dict[tuple[str, str], str]:
         for training in trainings
         for row in training[:1]
     }
-    found = {}
+    found = []
     for name in table.names():
         for preset in presets:
-            if preset not in table.load(name).presets:
-                continue
-            study = make.opened(beside / name, name, preset, fit=False)
-            there = rows.collect(study, known)
-            if there.rows:
-                command = (
-                    f"    devae-reproduce {name} --preset={preset} --workdir=runs/{name} "
-                    f"--rows={beside.name}/{preset}.jsonl.gz\n"
-                )
-                title, _, rest = show.markdown(study, there).partition("\n\n")
-                found[name, preset] = (
-                    f"<!-- table {name} {preset} -->\n{title}\n\n{command}\n{rest}\n"
-                    "<!-- end of table -->\n"
-                )
+            if preset in table.load(name).presets:
+                study = make.opened(beside / name, name, preset, fit=False)
+                there = rows.collect(study, known)
+                found += [(study, there)] if there.rows else []
+    return found
+
+
+def tables(known: Given, beside: Path) -> dict[tuple[str, str], str]:
+    """(table, preset) -> its part of the page, of all tables that have a run in some rows.
+
+    Args:
+      beside: the folder of the rows.
+    """
+    found = {}
+    for study, there in studies(known, beside):
+        name, preset = study.name, study.preset
+        command = (
+            f"    devae-reproduce {name} --preset={preset} --workdir=runs/{name} "
+            f"--rows={beside.name}/{preset}.jsonl.gz\n"
+        )
+        title, _, rest = show.markdown(study, there).partition("\n\n")
+        found[name, preset] = (
+            f"<!-- table {name} {preset} -->\n{title}\n\n{command}\n{rest}\n<!-- end of table -->\n"
+        )
     return found

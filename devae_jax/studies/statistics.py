@@ -3,6 +3,7 @@
 Scores are arrays of runs [R]; NaN marks a run without the score, which is left out.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -112,13 +113,19 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return corrected
 
 
-def paired(scores: Mapping[str, Mapping[int, float]], *, test: str = "wilcoxon") -> list[Paired]:
+def paired(
+    scores: Mapping[str, Mapping[int, float]],
+    *,
+    test: str = "wilcoxon",
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> list[Paired]:
     """Every two methods compared over the seeds that both have, p-values corrected by Holm.
 
     Args:
       scores: method -> seed -> score.
       test: "wilcoxon", the signed-rank test, or "t", Student's paired test. With n seeds the
         first cannot give a p below 2 / 2^n: 5 seeds are too few for .05.
+      pairs: the methods to compare, if not every two.
 
     Raises:
       ValueError: unknown test, or two methods that share fewer than two seeds.
@@ -128,25 +135,23 @@ def paired(scores: Mapping[str, Mapping[int, float]], *, test: str = "wilcoxon")
     from scipy import stats
 
     found = []
-    names = list(scores)
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            a, b = scores[first], scores[second]
-            seeds = [s for s in sorted(a.keys() & b.keys()) if np.isfinite(a[s] + b[s])]
-            if len(seeds) < 2:
-                raise ValueError(
-                    f"got {len(seeds)} seeds that {first} and {second} share, expected 2 or more; "
-                    "train both with the same seeds"
-                )
-            gaps = np.array([a[seed] - b[seed] for seed in seeds])
-            low, high = interval(gaps.tolist())
-            if np.ptp(gaps) == 0:  # no spread: the tests divide by it
-                p = 1.0 if gaps[0] == 0 else float(2.0 ** (1 - len(gaps)))
-            elif test == "t":
-                p = float(stats.ttest_1samp(gaps, 0.0).pvalue)
-            else:
-                p = float(stats.wilcoxon(gaps).pvalue)
-            found.append(Paired(first, second, len(seeds), float(gaps.mean()), low, high, p, p))
+    for first, second in itertools.combinations(scores, 2) if pairs is None else pairs:
+        a, b = scores[first], scores[second]
+        seeds = [s for s in sorted(a.keys() & b.keys()) if np.isfinite(a[s] + b[s])]
+        if len(seeds) < 2:
+            raise ValueError(
+                f"got {len(seeds)} seeds that {first} and {second} share, expected 2 or more; "
+                "train both with the same seeds"
+            )
+        gaps = np.array([a[seed] - b[seed] for seed in seeds])
+        low, high = interval(gaps.tolist())
+        if np.allclose(gaps, gaps[0], rtol=1e-9, atol=0):  # no spread: the tests divide by it
+            p = 1.0 if gaps[0] == 0 else float(2.0 ** (1 - len(gaps)))
+        elif test == "t":
+            p = float(stats.ttest_1samp(gaps, 0.0).pvalue)
+        else:
+            p = float(stats.wilcoxon(gaps).pvalue)
+        found.append(Paired(first, second, len(seeds), float(gaps.mean()), low, high, p, p))
     corrected = holm([each.p for each in found])
     return [each._replace(holm=float(p)) for each, p in zip(found, corrected, strict=True)]
 

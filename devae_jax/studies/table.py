@@ -91,6 +91,12 @@ class Table(NamedTuple):
     read: Callable[[Sequence[Mapping[str, Any]]], Sequence[str]] = lambda rows: ()
 
 
+def split(label: str) -> tuple[str, str]:
+    """The group and name of a line, ("dSprites", "DeVAE") of "dSprites: DeVAE", or ("", label)."""
+    group, colon, name = label.partition(": ")
+    return (group, name) if colon else ("", label)
+
+
 def names() -> list[str]:
     """Of the tables in `configs/paper/` and `configs/studies/`."""
     return sorted(_modules())

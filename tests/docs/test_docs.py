@@ -32,7 +32,8 @@ def blocks(page):
 def test_code_runs(name, tmp_path, monkeypatch):
     """All code of a page that quotes no file, in its order, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    for folder in ("docs", "results"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(METRICS)
     page = ROOT / "docs" / f"{name}.md"

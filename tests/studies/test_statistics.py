@@ -20,6 +20,7 @@ from devae_jax.studies.statistics import (
 from devae_jax.types import Posterior
 
 NAN = float("nan")
+PAIRS = {"a": (1.0, 2.0, 4.0), "b": (1.5, 2.0, 3.0), "c": (0.0, 0.5, 3.5)}
 
 
 def test_summary_by_hand():
@@ -84,6 +85,15 @@ def test_equal_gaps_are_tested_by_their_signs():
     assert paired(same)[0].p == 1.0
     same["b"] = {seed: value - 1 for seed, value in same["a"].items()}
     assert paired(same)[0].p == stats.wilcoxon([1.0, 1.0, 1.0]).pvalue == 0.25
+    same["b"] = {0: 0.9, 1: 1.9, 2: 2.9}  # equal but for rounding, no evidence of 1e-30
+    assert paired(same, test="t")[0].p == 0.25
+
+
+def test_only_the_pairs_that_are_asked_for_are_corrected_for():
+    scores = {name: dict(enumerate(values)) for name, values in PAIRS.items()}
+    (found,) = paired(scores, test="t", pairs=[("a", "c")])
+    assert (found.first, found.second) == ("a", "c") and found.holm == found.p
+    assert paired(scores, test="t")[1].holm > found.p == paired(scores, test="t")[1].p
 
 
 def test_pareto_front_by_hand():
