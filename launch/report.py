@@ -3,8 +3,11 @@
 Reads every scores.json below, groups runs by method, prints mean ± standard deviation. With
 --html also, or of a study without scores yet, one page: every member with a link to its own page,
 all scores by method, reconstruction against MIG, learning curves, differences between configs.
+Runs in the folder of launch/reproduce.py, --runs='runs/table2', have the names of its table; what
+it was given as rows is there too. --draw first draws the pages of finished members that lack one.
 """
 
+import glob
 import shlex
 import sys
 from pathlib import Path
@@ -21,6 +24,7 @@ _METRICS = flags.DEFINE_list(
 )
 _PROTOCOL = flags.DEFINE_string("protocol", "dlib", "dlib: as published; exact: whole grid.")
 _HTML = flags.DEFINE_string("html", None, "Write the study's page to this file.")
+_DRAW = flags.DEFINE_bool("draw", False, "Draw finished members that have no page of their own.")
 _LAYER = flags.DEFINE_integer("layer", 0, "Which latent layer.")
 
 
@@ -28,15 +32,21 @@ def main() -> None:
     from devae_jax.evaluation import tables
     from devae_jax.metrics.inputs import PROTOCOLS
     from devae_jax.names import unknown
+    from devae_jax.runs import study
     from devae_jax.runs.folder import Folder
-    from devae_jax.runs.place import matching
-    from devae_jax.runs.study import lenient_scores
+    from devae_jax.studies import shown
 
     if _PROTOCOL.value not in PROTOCOLS:
         raise unknown("--protocol", _PROTOCOL.value, PROTOCOLS)
+    studies, runs = found(_RUNS.value, "config.json")
+    if _DRAW.value:
+        common.enable_compilation_cache()
+        for text in study.draw(runs):
+            print(text, file=sys.stderr)
+    known, commands = shown.known(studies, layer=_LAYER.value, exact=_PROTOCOL.value == "exact")
     if _HTML.value is not None:
-        write_page(Path(_HTML.value))
-    folders = matching(_RUNS.value, "scores.json")
+        write_page(Path(_HTML.value), runs, known, commands)
+    _, folders = found(_RUNS.value, "scores.json")
     if not folders and _HTML.value is not None:
         return
     if not folders:
@@ -46,7 +56,12 @@ def main() -> None:
     rows: list[dict] = []
     damage: list[str] = []
     for folder in folders:
-        rows += [row | {"run": folder} for row in lenient_scores(Folder(folder), damage)]
+        for row in study.lenient_scores(Folder(folder), damage):
+            place = str(Path(folder).absolute()), row["member"]
+            named = {"method": known.labels[place][0]} if place in known.labels else {}
+            rows.append(row | {"run": folder} | named)
+    order = list(dict.fromkeys(label for label, _ in known.labels.values()))
+    rows.sort(key=lambda row: order.index(row["method"]) if row["method"] in order else len(order))
     if _HTML.value is None:  # the page has said it
         for text in damage:
             print(text, file=sys.stderr)
@@ -56,19 +71,31 @@ def main() -> None:
     print(tables.markdown(tables.by_method(rows, metrics, _LAYER.value, exact)))
 
 
-def write_page(path: Path) -> None:
+def found(pattern: str, file: str) -> tuple[list[Path], list[str]]:
+    """The studies whose folder a pattern names, or whose programs, and all runs with a file."""
+    from devae_jax.runs.place import matching
+
+    names = [] if "://" in pattern else [Path(name) for name in sorted(glob.glob(pattern))]
+    whole = [name for name in names if (name / "study.json").exists()]
+    runs = matching(pattern, file)
+    runs += [run for place in whole for run in matching(str(place / "*"), file)]
+    parents = dict.fromkeys([*whole, *(name.parent for name in names)])
+    return [place for place in parents if (place / "study.json").exists()], runs
+
+
+def write_page(path: Path, runs, known, commands: str) -> None:
     """Of all runs, finished or not; what cannot be read is said here too."""
     from devae_jax.runs import study
-    from devae_jax.runs.place import matching
 
     if path.suffix != ".html" or path.is_dir():
         raise ValueError(f"got --html={path}, expected a file that ends in .html; name one")
     command = shlex.join(["python", "launch/report.py", *sys.argv[1:]])
-    folders = matching(_RUNS.value, "config.json")
+    lines = "\n".join(filter(None, [commands, command]))
     exact = _PROTOCOL.value == "exact"
-    for text in study.write(path, folders, command=command, layer=_LAYER.value, exact=exact):
+    options = {"layer": _LAYER.value, "exact": exact, "known": known}
+    for text in study.write(path, runs, command=lines, **options):
         print(text, file=sys.stderr)
-    print(f"page of {len(folders)} runs: {path}")
+    print(f"page of {len(runs)} runs: {path}")
 
 
 def console() -> None:

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from devae_jax.evaluation.rows import sifted
 from devae_jax.files import parsed, readable, rows_of
+from devae_jax.runs import results
 from devae_jax.runs.folder import SCORE_KEYS, Folder
-from devae_jax.runs.results import settings
-from devae_jax.viz.members import Member
+from devae_jax.runs.run import load
+from devae_jax.viz.members import NO_PAGE, Member
 from devae_jax.viz.report import flatten
 from devae_jax.viz.save import save
 from devae_jax.viz.study import study
@@ -25,6 +26,20 @@ KINDS: dict[str, Any] = {
 }
 
 
+class Known(NamedTuple):
+    """What is known of members besides what their folders hold.
+
+    title: of the page; "": by the file's name
+    labels: (folder, member) -> (label, seed), in the order in which members are shown
+    members: others, that lie in no folder; missing: what they lack, in words
+    """
+
+    title: str = ""
+    labels: Mapping[tuple[str, int | None], tuple[str, int]] = {}
+    members: Sequence[Member] = ()
+    missing: Sequence[str] = ()
+
+
 def write(
     path: str | os.PathLike,
     folders: Iterable[str | os.PathLike],
@@ -32,6 +47,7 @@ def write(
     command: str,
     layer: int = 0,
     exact: bool = False,
+    known: Known | None = None,
 ) -> list[str]:
     """Writes the page of the runs in `folders`, in one step.
 
@@ -39,47 +55,108 @@ def write(
       path: of the HTML file; links to the runs' pages are relative to it.
       command: the one that makes this page, printed on it.
       layer, exact: which scores, as in `evaluation.tables.by_method`.
+      known: what else there is to say of the runs.
 
     Returns what could not be read, in words; the page is written all the same, and says it too.
     """
-    page = Path(path).absolute()
-    members, missing = read(folders, page.parent, layer=layer, exact=exact)
+    page, known = Path(path).absolute(), known or Known()
+    members, missing = read(folders, page.parent, layer=layer, exact=exact, labels=known.labels)
     title = f"Study: {page.stem}" if page.stem != "index" else f"Study: {page.parent.name}"
-    save(page, study(members, title=title, command=command, missing=missing, layer=layer))
+    text = study(
+        in_order([*members, *known.members], known.labels),
+        title=known.title or title,
+        command=command,
+        missing=[*known.missing, *missing],
+        layer=layer,
+    )
+    save(page, text)
     return missing
 
 
+def in_order(
+    members: Sequence[Member], labels: Mapping[tuple[str, int | None], tuple[str, int]]
+) -> list[Member]:
+    """By label as `labels` have them, and seed; then those of other labels, as they come."""
+    order = {label: i for i, (label, _) in enumerate(labels.values())}
+    named = [member for member in members if member.label in order]
+    named.sort(key=lambda member: (order[member.label], member.seed))
+    return [*named, *(member for member in members if member.label not in order)]
+
+
 def read(
-    folders: Iterable[str | os.PathLike], beside: Path, *, layer: int = 0, exact: bool = False
+    folders: Iterable[str | os.PathLike],
+    beside: Path,
+    *,
+    layer: int = 0,
+    exact: bool = False,
+    labels: Mapping[tuple[str, int | None], tuple[str, int]] | None = None,
 ) -> tuple[list[Member], list[str]]:
     """The members of all runs in folders, and what could not be read.
 
     Args:
       beside: the folder that links start from.
+      labels: of some members, as in `Known`; the others are called after their method.
     """
+    named: list[Member] = []
     members: list[Member] = []
     missing: list[str] = []
     for path in folders:
         folder = Folder(path)
         try:
-            members += _members(folder, beside, layer, exact, missing)
+            where = str(Path(path).absolute())
+            planned = [number for place, number in labels or () if place == where]
+            for member in _members(folder, beside, layer, exact, missing, planned):
+                place = where, member.member
+                if labels and place in labels:
+                    label, seed = labels[place]
+                    named.append(member._replace(label=label, seed=seed))
+                else:
+                    members.append(member)
         except OSError as error:
             missing.append(f"{folder.name}: {error.strerror or error} while it was read.")
         except ValueError as error:
             missing.append(f"{folder.name}: {error}")
         if not folder.path.is_dir():
             missing.append(f"{folder.name}: its folder is gone.")
-    return labelled(members), missing
+    return [*named, *labelled(members)], missing
+
+
+def draw(folders: Iterable[str | os.PathLike]) -> list[str]:
+    """Draws every member of runs in folders that is scored at its last step and has no page.
+
+    Returns what could not be drawn, in words.
+    """
+    missing: list[str] = []
+    for path in folders:
+        try:
+            folder = Folder(path)
+            steps = folder.config().steps
+            scored = dict.fromkeys(r["member"] for r in folder.scores() if r["step"] == steps)
+            for member in scored:
+                if not (folder.figures(member) / "report.html").exists():
+                    results.draw(load(path, member=member))
+        except (ValueError, OSError) as error:
+            missing.append(f"{Path(path).name} was not drawn: {error}")
+    return missing
 
 
 def _members(
-    folder: Folder, beside: Path, layer: int, exact: bool, missing: list[str]
+    folder: Folder,
+    beside: Path,
+    layer: int,
+    exact: bool,
+    missing: list[str],
+    planned: Sequence[int | None] = (),
 ) -> list[Member]:
-    """The members of one folder; damage to single rows is named in `missing` and skipped."""
+    """The members of one folder; damage to single rows is named in `missing` and skipped.
+
+    Args:
+      planned: numbers of members of which there may be no row yet.
+    """
     config = folder.config()
     rows = lenient_scores(folder, missing)
     history = _history(folder, missing)
-    numbers = {row.get("member") for row in (*rows, *history)}
+    numbers = {row.get("member") for row in (*rows, *history)} | set(planned)
     present: list[int | None] = [*sorted(n for n in numbers if isinstance(n, int))] or [None]
     found = []
     for member in present:
@@ -97,9 +174,9 @@ def _members(
         page = folder.figures(member) / "report.html"
         linked = page.exists() and folder.place.local
         lacks = [f"at step {step:,} of {config.steps:,}"] * (step < config.steps)
-        lacks += ["not scored"] * (not kept) + ["no page"] * (not page.exists())
+        lacks += ["not scored"] * (not kept) + [NO_PAGE] * (not page.exists())
         own = told.get("settings")
-        whole = own if isinstance(own, Mapping) else settings(config)
+        whole = own if isinstance(own, Mapping) else results.settings(config)
         # The data set is told apart by what was read where that is known.
         data = told.get("data")
         found.append(

@@ -12,6 +12,7 @@ from devae_jax.studies.rows import values_of
 from devae_jax.studies.table import split
 from devae_jax.viz.save import Picture, save
 from devae_jax.viz.strips import Runs, curves, strip_plots, trade_off
+from devae_jax.viz.style import in_nats
 
 Row = dict[str, Any]
 
@@ -43,7 +44,8 @@ def strips(study: Study, rows: Sequence[Row]) -> Picture | None:
             group, name = split(line.label)
             found[group][name] = values_of(rows, line.label, column.label)
         if any(values for lines in found.values() for values in lines.values()):
-            panels |= {", ".join(filter(None, [column.label, g])): found[g] for g in groups}
+            name = in_nats(column.label, column.score)
+            panels |= {", ".join(filter(None, [name, g])): found[g] for g in groups}
     if not panels:
         return None
     return strip_plots(panels, {}, columns=max(len(groups), 2), share=len(groups) > 1)

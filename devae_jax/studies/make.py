@@ -57,6 +57,19 @@ def opened(
     return planned(path, name, table, preset, size, at_once=at_once)
 
 
+def reopened(path: Path) -> Study:
+    """The study that a folder holds, planned as it says.
+
+    Raises:
+      ValueError: there is none that can be read.
+    """
+    try:
+        about = parsed((path / "study.json").read_text())
+        return opened(path, about["table"], about["preset"], fit=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"no study that can be read ({error})") from error
+
+
 class Programs(Sweep):
     """Those of a study, as the programs of a sweep."""
 

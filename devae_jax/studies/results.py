@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devae_jax.files import parsed, write_bytes
+from devae_jax.files import write_bytes
 from devae_jax.studies import given, make, rows, show, table
 from devae_jax.studies.given import Given
 from devae_jax.studies.members import Study
@@ -40,10 +40,9 @@ def gathered(
     found: list[Row] = []
     for folder in map(Path, folders):
         try:
-            about = parsed((folder / "study.json").read_text())
-            study = make.opened(folder, about["table"], about["preset"], fit=False)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            damaged.append(f"{folder.name}: no study that can be read ({error})")
+            study = make.reopened(folder)
+        except ValueError as error:
+            damaged.append(f"{folder.name}: {error}")
             continue
         there = rows.collect(study, given.read([], folder))
         found += there.rows

@@ -26,7 +26,7 @@ from devae_jax.viz.style import (
 
 PANELS = {
     "loss": "Loss",
-    "reconstruction": "Reconstruction error per image",
+    "reconstruction": "Reconstruction error per image (nats)",
     "kl": "KL to the prior (nats)",
     "mig": "MIG",
 }
@@ -89,7 +89,7 @@ def training_curves(
             _curve(axis, steps, layer, {"color": MUTED} if single else line(i))
         axis.set_title(title)
         step_axis(axis)
-        _log_if_wide(axis, values)
+        log_if_wide(axis, values)
     blank(axes[len(found) :])
     for axis in axes[len(found) - columns : len(found)]:
         axis.set_xlabel("training step")
@@ -100,7 +100,7 @@ def training_curves(
     return figure
 
 
-def _log_if_wide(axis: Axes, values: np.ndarray) -> None:
+def log_if_wide(axis: Axes, values: np.ndarray) -> None:
     """A log axis where values [T, K] fall by more than LOG_RANGE."""
     values = values[np.isfinite(values)]
     falls = values.argmax() < values.argmin()

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -11,10 +10,12 @@ from urllib.parse import quote
 import numpy as np
 
 from devae_jax.viz.rows import Row, number_of
-from devae_jax.viz.style import number, pretty
+from devae_jax.viz.style import number, titled
 
 FIRST = ("mig", "reconstruction_sampled", "kl")  # of the scores; the others follow
 VALUES = 8  # of a key, that the table of differences shows
+NAMED = 3  # methods that it names beside a value; of more it says how many members have it
+NO_PAGE = "no page"  # in `lacks`: of a member that is complete but for its own page
 
 CSS = """
 th button { all: unset; cursor: pointer; font-weight: 600; }
@@ -26,10 +27,16 @@ th[aria-sort=descending] button::after { content: ' \\2193'; color: var(--accent
   margin: 8px 0; font-size: 14px; color: var(--muted); }
 .controls input { width: 24em; max-width: 100%; }
 tbody tr:hover { background: var(--raised); }
-table.members td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 14ch; }
+table.members td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 24ch; }
+td.state { white-space: normal; min-width: 18ch; }
 ul.missing { padding-left: 20px; }
 .state { color: var(--muted); }
-@media print { th button::after { content: ''; } }
+@media screen { .scroll > table.wide tr > :first-child { position: sticky; left: 0;
+  background: var(--paper); } .scroll > table.wide tbody tr:hover > :first-child {
+  background: var(--raised); } }
+@media (max-width: 640px) { table.members td:first-child { min-width: 15ch; } }
+@media print { th button::after { content: ''; } table.members td:first-child { min-width: 12ch; }
+  td.state { min-width: 0; } }
 """
 
 SCRIPT = """
@@ -96,6 +103,11 @@ class Member(NamedTuple):
     lacks: Sequence[str]
 
     @property
+    def complete(self) -> bool:
+        """Trained and scored; its own page may be missing."""
+        return not set(self.lacks) - {NO_PAGE}
+
+    @property
     def name(self) -> str:
         """Of the run and the member."""
         return self.run if self.member is None else f"{self.run}, member {self.member}"
@@ -120,51 +132,68 @@ def scores_of(members: Sequence[Member]) -> list[str]:
 def methods_table(members: Sequence[Member], metrics: Sequence[str]) -> str:
     """A line for each method: how many members, mean ± standard deviation of every score."""
     head = '<th>Method</th><th class="n">Members</th>'
-    head += "".join(f'<th class="n">{escape(pretty(name))}</th>' for name in metrics)
+    head += "".join(f'<th class="n">{escape(titled(name))}</th>' for name in metrics)
     body = ""
     for label, mine in by_label(members).items():
         body += f'<tr><th>{escape(label)}</th><td class="n">{len(mine)}</td>'
         body += "".join(f'<td class="n">{_spread(mine, name)}</td>' for name in metrics) + "</tr>\n"
-    return _table("", head, body)
+    return _table("wide", head, body)
 
 
 def members_table(members: Sequence[Member], metrics: Sequence[str]) -> str:
     """A line for each member, with its link; the page's script sorts and filters it."""
-    numeric = ["Seed", "Steps", *map(pretty, metrics)]
+    several = len({m.data for m in members}) > 1
+    words, numeric = (
+        ["Run", "Method", *["Data"] * several],
+        ["Seed", "Steps", *map(titled, metrics)],
+    )
     head = "".join(
         f'<th scope="col" aria-sort="none"{kind}><button type="button">{escape(name)}</button></th>'
-        for kind, names in (("", ("Run", "Method", "State")), (' class="n"', numeric))
+        for kind, names in (("", words), (' class="n"', numeric), ("", ["State"]))
         for name in names
     )
     body = ""
     for m in members:
-        name = escape(m.name)
+        name = escape(m.name).replace(",", ",<wbr>")
         link = name if m.link is None else f'<a href="{escape(quote(m.link))}">{name}</a>'
-        state = escape(", ".join(m.lacks) or "complete")
-        body += f'<tr><td>{link}</td><td>{escape(m.label)}</td><td class="state">{state}</td>'
+        cells = [link, escape(m.label), *[escape(m.data)] * several]
+        body += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells)
         body += _cell(float("nan") if m.seed is None else m.seed, 0) + _cell(m.step, 0)
-        body += "".join(_cell(m.value(name)) for name in metrics) + "</tr>\n"
+        body += "".join(_cell(m.value(name)) for name in metrics)
+        state = ", ".join(["complete"] * m.complete + list(m.lacks))
+        body += f'<td class="state">{escape(state)}</td></tr>\n'
     return (
         '<div class="controls"><label for="filter">Filter</label>'
         '<input type="search" id="filter" placeholder="words of a line, such as a method">'
-        f'<span id="count" aria-live="polite"></span></div>{_table("members", head, body)}'
+        f'<span id="count" aria-live="polite"></span></div>{_table("members wide", head, body)}'
     )
 
 
 def differences(members: Sequence[Member]) -> str:
-    """Keys whose value is not the same in all members: each value and how many have it."""
+    """Keys whose value is not the same in all members: each value, and whose it is."""
     keys = dict.fromkeys(key for m in members for key in m.settings)
     lines = ""
     for key in keys:
-        texts = (json.dumps(m.settings.get(key), default=str) for m in members)
-        counts = Counter(texts).most_common()
-        if len(counts) > 1:
-            shown = "<br>".join(f"{escape(v)} ({count})" for v, count in counts[:VALUES])
-            more = f"<br>and {len(counts) - VALUES} more" if len(counts) > VALUES else ""
+        whose: dict[str, list[str]] = {}
+        for m in members:
+            value = m.settings.get(key)
+            text = f"{value:g}" if isinstance(value, float) else json.dumps(value, default=str)
+            whose.setdefault("not set" if value is None else text, []).append(m.label)
+        found = sorted(whose.items(), key=lambda each: -len(each[1]))
+        if len(found) > 1:
+            shown = "<br>".join(f"{escape(v)} {_labels(each)}" for v, each in found[:VALUES])
+            more = f"<br>and {len(found) - VALUES} more" if len(found) > VALUES else ""
             lines += f"<tr><th>{escape(key)}</th><td>{shown}{more}</td></tr>\n"
     if not lines:
         return "<p>None: members differ in their seed alone.</p>"
     return f'<div class="scroll"><table class="config"><tbody>\n{lines}</tbody></table></div>'
+
+
+def _labels(labels: Sequence[str]) -> str:
+    """Whose a value is, in words, as HTML."""
+    names = list(dict.fromkeys(labels))
+    words = ", ".join(names) if len(names) <= NAMED else f"{len(labels)} members"
+    return f'<span class="state">({escape(words)})</span>'
 
 
 def by_label(members: Sequence[Member]) -> dict[str, list[Member]]:
@@ -197,7 +226,8 @@ def _cell(value: Any, digits: int | None = None) -> str:
     if not np.isfinite(found):
         return '<td class="n" data-value="">–</td>'
     digits = (3 if abs(found) < 10 else 1) if digits is None else digits
-    return f'<td class="n" data-value="{found!r}">{number(found, digits)}</td>'
+    text = f"{found:,.0f}" if digits == 0 else number(found, digits)
+    return f'<td class="n" data-value="{found!r}">{text}</td>'
 
 
 def _table(kind: str, head: str, body: str) -> str:

@@ -39,6 +39,8 @@ a { color: var(--accent); }
 nav { margin: 18px 0 0; font-size: 14px; line-height: 2; }
 nav a { text-decoration: none; margin-right: 18px; white-space: nowrap; }
 figure { margin: 16px 0 28px; overflow-x: auto; }
+.grid { display: grid; grid-template-columns: 1fr 1fr; gap: 0 24px; align-items: start; }
+.grid figure { margin: 12px 0 14px; min-width: 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff;
   border-radius: 4px; }
 .scroll { overflow-x: auto; }
@@ -62,11 +64,14 @@ pre { background: var(--raised); padding: 12px 14px; border-radius: 6px; font-si
   filter: brightness(.92); } }
 @media (max-width: 640px) { main { padding: 28px 16px 64px; } h1 { font-size: 25px; }
   h2 { margin-top: 40px; } figure img { max-width: max(100%, 560px); }
+  .grid { display: block; } .grid figure img { max-width: 100%; }
   table.config th { white-space: normal; overflow-wrap: anywhere; padding-right: 14px;
   min-width: 13ch; } }
 @media print { main { padding: 0; max-width: none; } nav, .controls, .help { display: none; }
-  figure, .card, tr { break-inside: avoid; } h2 { break-after: avoid; } .scroll, figure {
-  overflow: visible; } figure img { max-width: 100%; } body { font-size: 11pt; } }
+  figure, .card, tr, h2, h3 { break-inside: avoid; }
+  h2::after, h3::after { content: ''; display: block; height: 60mm; margin-bottom: -60mm; }
+  .scroll, figure { overflow: visible; } figure img { max-width: 100%; } body { font-size: 11pt; }
+  table { font-size: 8.5pt; } th, td { white-space: normal; padding: 3px 8px 3px 0; } }
 """
 
 

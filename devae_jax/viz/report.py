@@ -12,7 +12,7 @@ from devae_jax.viz import explorer
 from devae_jax.viz.images import layer_names
 from devae_jax.viz.page import ROOM, Part, figures, page
 from devae_jax.viz.rows import Row, number_of
-from devae_jax.viz.style import number, pretty
+from devae_jax.viz.style import number, titled
 
 SLIDERS = (
     "Every latent moves alone from −2 to 2 deviations of the prior, around the mean code of the "
@@ -88,7 +88,7 @@ def score_table(rows: Iterable[Row], layer_labels: Sequence[str] | None = None) 
         cells = [
             _spread([r for r in same if int(r.get("layer") or 0) == i], "value") for i in layers
         ]
-        body += f"<tr><th>{escape(pretty(str(key[0])))}</th>"
+        body += f"<tr><th>{escape(titled(str(key[0])))}</th>"
         body += "".join(f"<td>{escape(str(label or '–'))}</td>" for label in key[1:])
         body += "".join(f'<td class="n">{cell}</td>' for cell in cells)
         body += "".join(

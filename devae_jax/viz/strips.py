@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from devae_jax.viz.curves import PANELS
+from devae_jax.viz.curves import PANELS, log_if_wide
 from devae_jax.viz.rows import Row, series
 from devae_jax.viz.style import (
     INK,
@@ -20,10 +20,11 @@ from devae_jax.viz.style import (
     blank,
     line,
     panels,
-    pretty,
     step_axis,
+    titled,
 )
 
+KEYS = {**PANELS, "diffusion": "Information diffusion, the score"}  # of a study's learning curves
 MARKERS = "osD^vPX"  # change when the colours run out
 
 Runs = tuple[str, np.ndarray, np.ndarray]  # a run: its method, steps [T], values [T]
@@ -70,15 +71,15 @@ def strip_plots(
         for y, method in enumerate(methods):
             runs = np.asarray(found.get(method, ()), float)
             jitter = np.linspace(-0.22, 0.22, len(runs)) if len(runs) > 1 else np.zeros(len(runs))
-            axis.plot(runs, y + jitter, linestyle="", markersize=3.6, alpha=0.75, **_style(y))
             if len(runs):
                 axis.plot([runs.mean()] * 2, [y - 0.34, y + 0.34], color=INK, linewidth=1.6)
+            axis.plot(runs, y + jitter, linestyle="", markersize=4.2, alpha=0.85, **_style(y))
         axis.set_yticks(range(len(methods)), [short(name) for name in methods])
         axis.set_ylim(len(methods) - 0.4, -0.6)
         axis.tick_params(axis="y", length=0, labelcolor=INK)
         axis.grid(axis="x", color=RULE, linewidth=0.5)
         axis.locator_params(axis="x", nbins=5)
-        axis.set_title(pretty(score))
+        axis.set_title(titled(score))
     blank(axes[len(values) :])
     return figure
 
@@ -124,7 +125,7 @@ def learning_curves(
     """
     found: dict[str, list[Runs]] = {}
     for method, rows in histories:
-        for key in PANELS:
+        for key in KEYS:
             steps, numbers = series(rows, key)
             if numbers.ndim == 2:
                 numbers = numbers[:, min(layer, numbers.shape[1] - 1)]
@@ -133,7 +134,7 @@ def learning_curves(
     if not found:
         return None
     methods = list(dict.fromkeys(method for method, _ in histories))
-    return curves({PANELS[key]: found[key] for key in PANELS if key in found}, methods)
+    return curves({KEYS[key]: found[key] for key in KEYS if key in found}, methods)
 
 
 @matplotlib.rc_context(RC)
@@ -149,12 +150,21 @@ def curves(panels_of: Mapping[str, Sequence[Runs]], methods: Sequence[str] = ())
     figure, axes = panels(-(-len(panels_of) // columns), columns, width=4.4, height=2.5)
     for axis, (title, runs) in zip(axes, panels_of.items(), strict=False):
         _thin_lines(axis, runs, known)
-        axis.set_title(pretty(title))
+        axis.set_title(titled(title))
         step_axis(axis)
+        if all(_falls(values) for _, _, values in runs):
+            everything = np.concatenate([values for _, _, values in runs])
+            log_if_wide(axis, np.sort(everything)[::-1])
     blank(axes[len(panels_of) :])
     handles = [Line2D([], [], linewidth=2, label=short(m), **line(i)) for i, m in enumerate(known)]
     figure.legend(handles=handles, loc="outside right upper", alignment="left")
     return figure
+
+
+def _falls(values: np.ndarray) -> bool:
+    """Whether a run's largest value comes before its smallest, as of an error that is learned."""
+    values = values[np.isfinite(values)]
+    return len(values) < 2 or bool(values.argmax() < values.argmin())
 
 
 def _thin_lines(axis: Axes, runs: Sequence[Runs], methods: Sequence[str]) -> None:

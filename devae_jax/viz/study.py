@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from devae_jax.viz.curves import information_diffusion
 from devae_jax.viz.members import (
     CSS,
+    NO_PAGE,
     SCRIPT,
     Member,
     by_label,
@@ -19,13 +20,13 @@ from devae_jax.viz.members import (
     scores_of,
     values_of,
 )
-from devae_jax.viz.page import Part, figure, page
+from devae_jax.viz.page import ROOM, Part, figure, page
 from devae_jax.viz.rows import series
 from devae_jax.viz.save import png
 from devae_jax.viz.strips import learning_curves, strip_plots, trade_off
 from devae_jax.viz.style import pretty
 
-DIFFUSIONS = 6  # methods whose diffusion is drawn
+DIFFUSIONS = 12  # methods whose diffusion is drawn, over all data sets
 
 
 def study(
@@ -38,17 +39,16 @@ def study(
 ) -> str:
     """The page as HTML text; a study without members, or half finished, has what there is.
 
+    Members of different data sets are in figures of their own: their errors are not alike.
+
     Args:
-      command: the one that made the page.
+      command: the one that made the page, and others, a line each.
       missing: what could not be read, in words.
       layer: of learning curves and diffusion; that of the scores.
     """
     metrics = scores_of(members)
     parts = []
-    lacking = [*missing, *mixed(members)]
-    lacking += [f"{m.name}: {', '.join(m.lacks)}" for m in members if m.lacks]
-    lacking += [] if members else ["There are no runs here yet."]
-    if lacking:
+    if lacking := [*missing, *mixed(members), *_lacking(members)]:
         items = "".join(f"<li>{escape(text)}</li>" for text in lacking)
         parts.append(Part("What is missing", "", f'<ul class="missing">{items}</ul>'))
     if members:
@@ -58,13 +58,13 @@ def study(
     if len(members) > 1:
         parts.append(Part("Differences", DIFFERENCES, differences(members)))
     parts.append(Part("Command", "", f"<pre>{escape(command)}</pre>"))
-    done = sum(not m.lacks for m in members)
+    done = sum(m.complete for m in members)
     subtitle = f"{len(members)} members, {done} complete; scores of layer {layer}'s mean codes"
     return page(title, parts, subtitle=subtitle, css=CSS, script=SCRIPT)
 
 
 METHODS = "Mean ± standard deviation over members."
-DIFFERENCES = "Settings that are not the same in all members, besides the seed."
+DIFFERENCES = "Settings that are not the same in all members, besides the seed; whose they are."
 
 
 def mixed(members: Sequence[Member]) -> list[str]:
@@ -72,7 +72,7 @@ def mixed(members: Sequence[Member]) -> list[str]:
     found = []
     for what, values in (
         ("data sets", [m.data for m in members]),
-        ("library versions", [m.version for m in members]),
+        ("library versions", [m.version for m in members if m.scores]),
     ):
         counts = Counter(values)
         if len(counts) > 1:
@@ -81,59 +81,122 @@ def mixed(members: Sequence[Member]) -> list[str]:
     return found
 
 
+def _lacking(members: Sequence[Member]) -> list[str]:
+    """What members lack, in words; those that lack but their own page are counted."""
+    found = [f"{m.name}: {', '.join(m.lacks)}" for m in members if not m.complete]
+    count = sum(m.complete and NO_PAGE in m.lacks for m in members)
+    if count:
+        found.append(
+            f"Complete members without a page of their own: {count}; launch/report.py --draw makes "
+            "them."
+        )
+    return found if members else ["There are no runs here yet."]
+
+
+Drawn = Callable[[Sequence[Member], Sequence[str], int], str]
+
+
 def _drawn(members: Sequence[Member], metrics: Sequence[str], layer: int) -> list[Part]:
-    """The figures that the members' numbers allow."""
-    parts, groups = [], by_label(members)
-    values = {
-        name: {label: v for label, mine in groups.items() if (v := values_of(mine, name))}
-        for name in metrics
-    }
-    if values:
-        bounds = {
-            name: (_mean(members, name, "floor"), _mean(members, name, "ceiling"))
-            for name in metrics
-        }
-        text = "A dot is a member, the bar its method's mean. Dotted: the floor, a noise code. "
-        text += "Whole line: the ceiling, a perfect code."
-        alt = f"Strip plots of {', '.join(map(pretty, metrics))} for {', '.join(groups)}"
-        parts.append(Part("Scores", text, figure(alt, png(strip_plots(values, bounds)))))
-    points = {label: _points(mine) for label, mine in groups.items()}
-    points = {label: found for label, found in points.items() if len(found)}
-    if points:
-        alt = f"MIG over reconstruction error of {', '.join(points)}"
-        text = "Up and to the left is better; grey steps are the Pareto front."
-        drawn = figure(alt, png(trade_off(points)))
-        parts.append(Part("Reconstruction against MIG", text, drawn))
-    curves = learning_curves([(m.label, m.history) for m in members], layer)
-    if curves is not None:
-        alt = f"Learning curves of {len(members)} members: {', '.join(groups)}"
-        drawn = figure(alt, png(curves))
-        parts.append(Part("Learning curves", "A thin line is a member.", drawn))
-    diffusions = ""
-    for m in [found for mine in groups.values() if (found := _diffused(mine, layer))][:DIFFUSIONS]:
-        member, steps, history, factors = m
-        alt = f"Information that each latent of {member.name} holds on each factor, over steps"
-        picture = png(information_diffusion(steps, history, factors))
-        heading = f"<h3>{escape(f'{member.label}: {member.name}')}</h3>"
-        diffusions += heading + figure(alt, picture)
-    if diffusions:
-        text = "Information that each latent holds on each factor, of one member a method."
-        parts.append(Part("Information diffusion", text, diffusions))
+    """The figures that the members' numbers allow, of each data set, as long as they fit."""
+    sets: dict[str, list[Member]] = {}
+    for member in members:
+        sets.setdefault(member.data, []).append(member)
+    parts, room = [], ROOM * 4 // 3  # as base64
+
+    def diffusions(mine: Sequence[Member], metrics: Sequence[str], layer: int) -> str:
+        return _diffusions(mine, layer, max(1, DIFFUSIONS // len(sets)))
+
+    kinds: Sequence[tuple[str, str, Drawn]] = (
+        ("Scores", SCORES, _strips),
+        ("Reconstruction against MIG", AGAINST, _against),
+        ("Learning curves", "A thin line is a member.", _curves),
+        ("Information diffusion", DIFFUSED, diffusions),
+    )
+    for heading, text, draw in kinds:
+        content = ""
+        for data, mine in sets.items():
+            found = draw(_named(mine), metrics, layer)
+            if found and len(found) > room:
+                found = f"<p>Too large to show here: {escape(heading)}, {escape(data)}.</p>"
+            room -= len(found)
+            content += f"<h3>{escape(data)}</h3>{found}" if found and len(sets) > 1 else found
+        parts += [Part(heading, text, content)] if content else []
     return parts
 
 
+SCORES = (
+    "A dot is a member, the bar its method's mean. Dotted: the floor, a noise code. Whole line: "
+    "the ceiling, a perfect code; where they were measured."
+)
+AGAINST = "Up and to the left is better; grey steps are the Pareto front."
+DIFFUSED = (
+    "Information that each latent holds on each factor, of one member a method; the score of all "
+    "members is among the learning curves."
+)
+
+
+def _named(members: Sequence[Member]) -> list[Member]:
+    """Members without the group that all their labels begin with, "dSprites: "."""
+    groups = {m.label.partition(": ")[0] if ": " in m.label else None for m in members}
+    if len(groups) > 1 or None in groups:
+        return list(members)
+    return [m._replace(label=m.label.partition(": ")[2]) for m in members]
+
+
+def _strips(members: Sequence[Member], metrics: Sequence[str], layer: int) -> str:
+    """A strip plot of each score, side by side where there is room."""
+    groups = by_label(members)
+    found = ""
+    for name in metrics:
+        values = {label: v for label, mine in groups.items() if (v := values_of(mine, name))}
+        if values:
+            bounds = {name: (_mean(members, name, "floor"), _mean(members, name, "ceiling"))}
+            alt = f"Strip plot of {pretty(name)} for {', '.join(values)}"
+            found += figure(alt, png(strip_plots({name: values}, bounds)))
+    return found and f'<div class="grid">{found}</div>'
+
+
+def _against(members: Sequence[Member], metrics: Sequence[str], layer: int) -> str:
+    points = {label: _points(mine) for label, mine in by_label(members).items()}
+    points = {label: found for label, found in points.items() if len(found)}
+    if not points:
+        return ""
+    alt = f"MIG over reconstruction error of {', '.join(points)}"
+    return figure(alt, png(trade_off(points)))
+
+
+def _curves(members: Sequence[Member], metrics: Sequence[str], layer: int) -> str:
+    curves = learning_curves([(m.label, m.history) for m in members], layer)
+    alt = f"Learning curves of {len(members)} members: {', '.join(by_label(members))}"
+    return "" if curves is None else figure(alt, png(curves))
+
+
+def _diffusions(members: Sequence[Member], layer: int, limit: int) -> str:
+    found = ""
+    every = (_diffused(mine, layer) for mine in by_label(members).values())
+    for member, steps, history in list(filter(None, every))[:limit]:
+        factors = _factors(members, history.shape[2])
+        alt = f"Information that each latent of {member.name} holds on each factor, over steps"
+        heading = f"<h3>{escape(f'{member.label}: {member.name}')}</h3>"
+        found += heading + figure(alt, png(information_diffusion(steps, history, factors)))
+    return found
+
+
+def _factors(members: Sequence[Member], count: int) -> list[str]:
+    """The names of the factors, which scores of some member of the data set have."""
+    named = (row["factors"] for m in members for row in m.scores if row.get("factors"))
+    right = (names for names in named if isinstance(names, list) and len(names) == count)
+    return list(map(str, next(right, [f"factor {i}" for i in range(count)])))
+
+
 def _diffused(members: Sequence[Member], layer: int) -> tuple | None:
-    """The first member with mutual information at two steps: itself, steps, [T, D, F], names."""
+    """The first member with mutual information at two steps: itself, steps, [T, D, F]."""
     for member in members:
         steps, history = series(member.history, "mi")
         if history.ndim == 4:
             history = history[:, min(layer, history.shape[1] - 1)]
         if history.ndim == 3 and len(steps) > 1 and np.isfinite(history).any():
-            count = history.shape[2]
-            named = [row["factors"] for row in member.scores if row.get("factors")]
-            right = named and isinstance(named[0], list) and len(named[0]) == count
-            factors = [str(n) for n in named[0]] if right else [f"factor {i}" for i in range(count)]
-            return member, steps, history, factors
+            return member, steps, history
     return None
 
 

@@ -44,6 +44,16 @@ def pretty(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def in_nats(label: str, name: str) -> str:
+    """A score's label with its unit where that is nats: `KL (nats)`."""
+    return label + " (nats)" * (name in SCORES and SCORES[name].unit == "nats")
+
+
+def titled(name: str) -> str:
+    """`pretty`, with the unit where that is nats."""
+    return in_nats(pretty(name), name)
+
+
 def latent_name(index: int) -> str:
     """`z₁₂` for latent 12."""
     return "z" + str(int(index)).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))

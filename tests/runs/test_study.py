@@ -13,7 +13,7 @@ from devae_jax.runs.folder import Folder
 from devae_jax.viz.members import Member, scores_of
 from devae_jax.viz.strips import pareto
 from devae_jax.viz.study import study as study_page
-from tests.launch.commands import call
+from tests.launch.commands import ROOT, call
 from tests.viz.browser import driven, needs_chromium
 
 HOSTILE = "<img src=x onerror='window.pwned=1'>&\" </script>"
@@ -90,8 +90,8 @@ def test_the_page_has_every_member_and_says_what_is_missing(html):
     assert lines == [
         "half",
         '<a href="other/figures/report.html">other</a>',
-        "population, member 0",
-        "population, member 1",
+        "population,<wbr> member 0",
+        "population,<wbr> member 1",
         '<a href="seed%200%23/figures/report.html">seed 0#</a>',
         '<a href="seed%201%23/figures/report.html">seed 1#</a>',
     ]
@@ -102,7 +102,7 @@ def test_the_page_has_every_member_and_says_what_is_missing(html):
         "other: row 3 of scores.json skipped, it is no row.",
         "other: row 4 of scores.json skipped, its value is '1'.",
         "other: row 3 of metrics.jsonl is damaged, it and later ones are skipped.",
-        "population, member 0: no page",
+        "Complete members without a page of their own: 2; launch/report.py --draw makes them.",
         "data sets, compare with care: toy (5); shapes (1).",
         "library versions",
     ):
@@ -126,6 +126,11 @@ def test_the_page_is_escaped_asks_no_network_and_shows_all(html):
         "Differences",
         "Command",
     ]
+    # Errors on different data are in figures of their own.
+    scores = html[html.index("<h2>Scores") : html.index("<h2>Reconstruction against")]
+    assert re.findall("<h3>(.*?)</h3>", scores) == ["toy", "shapes"]
+    assert 'alt="Strip plot of MIG for vae, ' in scores and "Reconstruction error (nats)" in html
+    assert "not set <span" in html[html.index("<h2>Differences") :]
     assert "0.375 ± 0.177" in html and len(html) < 15_000_000
 
 
@@ -198,3 +203,17 @@ def test_a_page_of_numbers_alone():
     assert scores_of([member]) == []
     text = study_page([member, member], title=HOSTILE, command=HOSTILE)
     assert "members differ in their seed alone" in text and "<img src=x" not in text
+
+
+def test_members_that_are_complete_get_pages_of_their_own(tmp_path):
+    """Drawn for real, once; a run that cannot be drawn is named, and the page is made."""
+    run, page = tmp_path / "run", tmp_path / "study.html"
+    shutil.copytree(ROOT / "tests" / "fixtures" / "run_format2", run)
+    shutil.copytree(run, tmp_path / "broken", ignore=shutil.ignore_patterns("checkpoints"))
+    text = call("report", f"--runs={tmp_path}/*", f"--html={page}", "--draw")
+    assert "broken was not drawn: got workdir=" in text
+    links = re.findall(r'<a href="(.*?/report.html)">', page.read_text())
+    assert links == ["run/figures/report.html"] and (tmp_path / links[0]).exists()
+    before = (tmp_path / links[0]).stat().st_mtime_ns
+    call("report", f"--runs={run}", f"--html={page}", "--draw")
+    assert (tmp_path / links[0]).stat().st_mtime_ns == before

@@ -265,7 +265,7 @@ def test_figures_show_every_run(figure2, tmp_path):
     found = rows.collect(study, given.read([str(figure2)])).rows
     panels = figure.strips(study, found).axes
     titles = [axis.get_title(loc="left") for axis in panels]
-    assert titles[:4:3] == ["MIG, dSprites", "Reconstruction, Shapes3D"]
+    assert titles[:4:3] == ["MIG, dSprites", "Reconstruction (nats), Shapes3D"]
     lines = panels[0].get_lines()
     dots = [list(line.get_xdata()) for line in lines if line.get_marker() == "o"]
     assert dots == [[], [], [0.5, 1.5], [0.5, 1.5]]

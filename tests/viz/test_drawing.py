@@ -79,7 +79,7 @@ def test_table_gives_mean_spread_and_gaps():
     table = score_table(rows, ["β=1", "β=10"])
     body = re.findall(r"<tr><th>(.*?)</th>(.*?)</tr>", table)[1:]
     cells = {name: re.findall(r'"n[^"]*">(.*?)<', line) for name, line in body}
-    assert cells == {"MIG": ["0.300 ± 0.141", "0.250", "0.010"], "KL": ["17.0", "–", "–"]}
+    assert cells == {"MIG": ["0.300 ± 0.141", "0.250", "0.010"], "KL (nats)": ["17.0", "–", "–"]}
     assert "layer 1 (β=10)" in table and "Ceiling" not in table
 
 

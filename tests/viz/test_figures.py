@@ -7,7 +7,8 @@ from matplotlib.colors import to_hex
 from devae_jax.viz import information_diffusion, mutual_information, score_bars, training_curves
 from devae_jax.viz.curves import smooth
 from devae_jax.viz.rows import series
-from devae_jax.viz.style import PALETTE, latent_name, pretty
+from devae_jax.viz.strips import curves
+from devae_jax.viz.style import PALETTE, latent_name, pretty, titled
 
 
 def visible(figure):
@@ -164,7 +165,23 @@ def test_several_seeds_are_a_mean_and_dots_and_exact_scores_have_their_own_panel
     assert "No score" in texts(score_bars([score("kl", 3.0, unit="nats")]).axes[0])[0]
 
 
+def test_curves_that_all_fall_far_are_on_a_log_axis():
+    """Runs of several methods; the first ends lower than the last begins, one has a single row."""
+    steps = np.arange(3)
+    first, last = np.array([150.0, 20, 15]), np.array([4000.0, 300, 200])
+    runs = {
+        "loss": [("b", steps, first), ("b", steps[:1], first[:1]), ("a", steps, last)],
+        "kl": [("a", steps, np.array([0.1, 3, 9])), ("b", steps, np.array([20.0, 9, 1]))],
+        "mig": [("a", steps, np.array([0.2, 0.19, 0.1]))],
+    }
+    loss, kl, mig, _ = curves(runs).axes
+    assert [axis.get_yscale() for axis in (loss, kl, mig)] == ["log", "linear", "linear"]
+    assert kl.get_title(loc="left") == "KL (nats)" and mig.get_title(loc="left") == "MIG"
+
+
 def test_names():
+    assert titled("reconstruction_mean") == "Reconstruction error of means (nats)"
+    assert titled("factor_vae") == "FactorVAE score" and titled("own") == "Own"
     assert latent_name(120) == "z₁₂₀"
     assert pretty("factor_vae") == "FactorVAE score"
     assert pretty("dci_disentanglement") == "DCI disentanglement"

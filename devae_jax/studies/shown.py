@@ -1,0 +1,88 @@
+"""Studies for their page: what tables call the runs in folders, runs that are rows, what lacks."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from devae_jax.runs.results import settings
+from devae_jax.runs.study import Known
+from devae_jax.studies import given, make, rows
+from devae_jax.studies.members import Member, Study
+from devae_jax.studies.show import absent
+from devae_jax.viz import members as shown
+from devae_jax.viz.report import flatten
+
+Row = dict[str, Any]
+
+
+def known(places: Iterable[Path], *, layer: int = 0, exact: bool = False) -> tuple[Known, str]:
+    """What the studies in some folders know of their runs, and the commands that make them.
+
+    Runs that a study was given as rows are members without a folder; what it lacks is named.
+
+    Args:
+      layer, exact: which scores of such runs, as in `runs.study.write`.
+    """
+    titles, commands, missing = [], [], []
+    labels: dict[tuple[str, int | None], tuple[str, int]] = {}
+    members: list[shown.Member] = []
+    for place in places:
+        try:
+            study = make.reopened(place)
+        except ValueError as error:
+            missing.append(f"{place.name}: {error}.")
+            continue
+        titles.append(f"{study.table.title}, preset {study.preset}")
+        command = f"launch/reproduce.py {study.name} --preset={study.preset}"
+        commands.append(f"python {command} --workdir={place}")
+        for m in study.members:
+            folder = str(study.folder(m.program).path.absolute())
+            labels[folder, m.number] = m.line.label, m.seed
+        found = rows.collect(study, given.read([], place))
+        members += _given(study, found.rows, layer, exact)
+        absentees = absent(found.missing)
+        missing += [f"{place.name}, not finished, {text}" for text in absentees]
+        missing += [f"{place.name}: {text}" for text in found.damaged]
+    title = titles[0] if len(titles) == 1 else ""
+    return Known(title, labels, members, missing), "\n".join(commands)
+
+
+def _given(study: Study, found: Sequence[Row], layer: int, exact: bool) -> list[shown.Member]:
+    """The members of a study that it has as rows alone."""
+    of: dict[tuple[str, int], list[Row]] = {}
+    for row in found:
+        if row["source"]:
+            of.setdefault((row["line"], row["seed"]), []).append(row)
+    return [
+        _member(member, mine, layer, exact)
+        for member in study.members
+        if (mine := of.get((member.line.label, member.seed)))
+    ]
+
+
+def _member(member: Member, mine: Sequence[Row], layer: int, exact: bool) -> shown.Member:
+    first = mine[0]
+    kept = [
+        row
+        for row in mine
+        if (row["at"], row["layer"], row["protocol"] == "exact") == (None, layer, exact)
+    ]
+    logged: dict[int, dict[str, Any]] = {}  # step -> what training logged there, by layer
+    for row in sorted(mine, key=lambda row: row["layer"]):
+        if row["at"] is not None:
+            at = logged.setdefault(row["step"], {"step": row["step"]})
+            at.setdefault(row["metric"], []).append(row["value"])
+    return shown.Member(
+        run=f"{first['study']}: {first['program']}",
+        member=first["member"],
+        link=None,
+        label=member.line.label,
+        seed=member.seed,
+        step=first["step"] if first["at"] is None else member.config.steps,
+        settings=flatten(settings(member.config)),
+        data=member.config.data.name,
+        version=str(first["version"] or "not recorded"),
+        scores=kept,
+        history=list(logged.values()),
+        lacks=[],
+    )
