@@ -61,7 +61,7 @@ SCRIPT = """
   const cards = [...root.querySelectorAll('.card')].map(card => ({
     cell: card.querySelector('.cell'), label: card.querySelector('label'),
     slider: card.querySelector('input'), output: card.querySelector('output')}));
-  const say = value => (value < 0 ? '\\u2212' : '') + Math.abs(value).toFixed(1);
+  const say = value => (value <= -0.05 ? '\\u2212' : '') + Math.abs(value).toFixed(1);
   const group = name => [...root.querySelectorAll('input[name=' + name + ']')];
   const chosen = name => group(name).findIndex(input => input.checked);
   const end = data.values.length - 1;

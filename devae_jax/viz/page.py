@@ -68,8 +68,9 @@ pre { background: var(--raised); padding: 12px 14px; border-radius: 6px; font-si
   table.config th { white-space: normal; overflow-wrap: anywhere; padding-right: 14px;
   min-width: 13ch; } }
 @media print { main { padding: 0; max-width: none; } nav, .controls, .help { display: none; }
-  figure, .card, tr, h2, h3 { break-inside: avoid; }
-  h2::after, h3::after { content: ''; display: block; height: 60mm; margin-bottom: -60mm; }
+  figure, .card, .unit, tr, h2, h3 { break-inside: avoid; }
+  section:has(> figure):not(:has(> figure ~ figure)) { break-inside: avoid; }
+  h2::after { content: ''; display: block; height: 110mm; margin-bottom: -110mm; }
   .scroll, figure { overflow: visible; } figure img { max-width: 100%; } body { font-size: 11pt; }
   table { font-size: 8.5pt; } th, td { white-space: normal; padding: 3px 8px 3px 0; } }
 """
@@ -122,6 +123,11 @@ def figure(alt: str, content: bytes) -> str:
         width = round(image.width * SHOWN)
     alt = escape(alt)
     return f'<figure><img alt="{alt}" width="{width}" src="{data_uri(content)}"></figure>'
+
+
+def unit(heading: str, content: str) -> str:
+    """HTML under a plain heading, which a printer keeps together with it where a page has room."""
+    return f'<div class="unit"><h3>{escape(heading)}</h3>{content}</div>'
 
 
 def figures(pictures: Sequence[tuple[str, Path]], room: int = ROOM) -> str:

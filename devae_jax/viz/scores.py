@@ -126,18 +126,17 @@ def score_bars(
     height = 1.1 + len(metrics) * (0.12 + 0.12 * len(layers))
     figure, axes = panels(1, len(exact), width=4.6, height=height, sharey=True)
     thickness = 0.8 / len(layers)
+    drawn: dict[int | None, None] = {}
     for axis, is_exact in zip(axes, exact, strict=True):
         for m, metric in enumerate(metrics):
-            for i, layer in enumerate(layers):
-                same = [
-                    row
-                    for row in rows
-                    if (row.get("protocol") == "exact", row["metric"]) == (is_exact, metric)
-                    and int(row.get("layer") or 0) == layer
-                ]
-                if same:
-                    y = m + (i - (len(layers) - 1) / 2) * thickness
-                    _bar(axis, y, thickness, same, PALETTE[layer % len(PALETTE)])
+            wanted = is_exact, metric
+            mine = [r for r in rows if (r.get("protocol") == "exact", r["metric"]) == wanted]
+            bars = _by_layer(mine)
+            drawn |= dict.fromkeys(bars)
+            for i, (layer, same) in enumerate(bars.items()):
+                y = m + (i - (len(bars) - 1) / 2) * thickness
+                colour = MUTED if layer is None else PALETTE[layer % len(PALETTE)]
+                _bar(axis, y, thickness, same, colour)
         axis.set_yticks(range(len(metrics)), [pretty(metric) for metric in metrics])
         axis.set_ylim(len(metrics) - 0.4, -0.6)
         axis.set_xlim(0, 1.12)
@@ -146,7 +145,11 @@ def score_bars(
         axis.spines["bottom"].set_bounds(0, 1)
         axis.set_title(f"{title}, protocol exact" if is_exact else title)
     names = layer_names(max(layers) + 1, layer_labels if layer_labels else None)
-    legend: list[Artist] = [Patch(color=PALETTE[i % len(PALETTE)], label=names[i]) for i in layers]
+    legend: list[Artist] = [
+        Patch(color=PALETTE[i % len(PALETTE)], label=names[i]) for i in layers if i in drawn
+    ]
+    if None in drawn:
+        legend.append(Patch(color=MUTED, label="equal in all layers"))
     if any(np.isfinite(number_of(row, bound)) for row in rows for bound in ("floor", "ceiling")):
         mark: dict[str, Any] = {
             "color": INK,
@@ -164,6 +167,19 @@ def score_bars(
         columnspacing=1.2,
     )
     return figure
+
+
+def _by_layer(rows: Sequence[Row]) -> dict[int | None, list[Row]]:
+    """Rows of one score by latent layer; under None where all of several layers are alike.
+
+    Scaling the axes, as layers of DeVAE do, does not change most scores.
+    """
+    found: dict[int | None, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: int(row.get("layer") or 0)):
+        found.setdefault(int(row.get("layer") or 0), []).append(row)
+    means = [np.mean([number_of(row, "value") for row in mine]) for mine in found.values()]
+    alike = len(found) > 1 and np.ptp(means) < 1e-3
+    return {None: next(iter(found.values()))} if alike else found
 
 
 def _bar(axis: Axes, y: float, thickness: float, rows: list[Row], colour: str) -> None:

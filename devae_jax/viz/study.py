@@ -20,7 +20,7 @@ from devae_jax.viz.members import (
     scores_of,
     values_of,
 )
-from devae_jax.viz.page import ROOM, Part, figure, page
+from devae_jax.viz.page import ROOM, Part, figure, page, unit
 from devae_jax.viz.rows import series
 from devae_jax.viz.save import png
 from devae_jax.viz.strips import learning_curves, strip_plots, trade_off
@@ -119,7 +119,7 @@ def _drawn(members: Sequence[Member], metrics: Sequence[str], layer: int) -> lis
             if found and len(found) > room:
                 found = f"<p>Too large to show here: {escape(heading)}, {escape(data)}.</p>"
             room -= len(found)
-            content += f"<h3>{escape(data)}</h3>{found}" if found and len(sets) > 1 else found
+            content += unit(data, found) if found and len(sets) > 1 else found
         parts += [Part(heading, text, content)] if content else []
     return parts
 
@@ -177,8 +177,8 @@ def _diffusions(members: Sequence[Member], layer: int, limit: int) -> str:
     for member, steps, history in list(filter(None, every))[:limit]:
         factors = _factors(members, history.shape[2])
         alt = f"Information that each latent of {member.name} holds on each factor, over steps"
-        heading = f"<h3>{escape(f'{member.label}: {member.name}')}</h3>"
-        found += heading + figure(alt, png(information_diffusion(steps, history, factors)))
+        drawn = figure(alt, png(information_diffusion(steps, history, factors)))
+        found += unit(f"{member.label}: {member.name}", drawn)
     return found
 
 

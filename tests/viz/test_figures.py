@@ -146,6 +146,19 @@ def test_bars_mark_floor_and_ceiling():
     assert legend(figure)[2:] == ["floor: noise code", "ceiling: perfect code"]
 
 
+def test_layers_that_score_alike_are_one_bar_and_bars_are_where_their_name_is():
+    """As DeVAE's, whose slow scores are measured of one layer."""
+    rows = [score("mig", 0.35 + layer / 1e4, layer=layer) for layer in range(3)]
+    rows += [score("med", 0.1 * layer, layer=layer) for layer in range(3)]
+    rows += [score("dci_disentanglement", 0.5, layer=1)]
+    figure = score_bars(rows)
+    (axis,) = figure.axes
+    middles = [patch.get_y() + patch.get_height() / 2 for patch in axis.patches[1::2]]
+    assert middles == pytest.approx([0, 1 - 0.8 / 3, 1, 1 + 0.8 / 3, 2])
+    assert texts(axis) == ["0.35", "0.00", "0.10", "0.20", "0.50"]
+    assert legend(figure) == ["layer 0", "layer 1", "layer 2", "equal in all layers"]
+
+
 def test_any_score_from_zero_to_one_is_drawn_whatever_its_name():
     rows = [score("diffusion_of_units", 0.4, range=(0, 1)), score("odd_nats", -0.01)]
     (axis,) = score_bars(rows).axes
