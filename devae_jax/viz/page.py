@@ -70,7 +70,8 @@ pre { background: var(--raised); padding: 12px 14px; border-radius: 6px; font-si
 @media print { main { padding: 0; max-width: none; } nav, .controls, .help { display: none; }
   figure, .card, .unit, tr, h2, h3 { break-inside: avoid; }
   section:has(> figure):not(:has(> figure ~ figure)) { break-inside: avoid; }
-  h2::after { content: ''; display: block; height: 110mm; margin-bottom: -110mm; }
+  h2::after { content: ''; display: block; height: 120mm; margin-bottom: -120mm; }
+  .unit img { max-height: 90mm; width: auto; }
   .scroll, figure { overflow: visible; } figure img { max-width: 100%; } body { font-size: 11pt; }
   table { font-size: 8.5pt; } th, td { white-space: normal; padding: 3px 8px 3px 0; } }
 """

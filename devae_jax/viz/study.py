@@ -119,7 +119,10 @@ def _drawn(members: Sequence[Member], metrics: Sequence[str], layer: int) -> lis
             if found and len(found) > room:
                 found = f"<p>Too large to show here: {escape(heading)}, {escape(data)}.</p>"
             room -= len(found)
-            content += unit(data, found) if found and len(sets) > 1 else found
+            if found and len(sets) > 1:
+                one = found.count("<figure>") < 2
+                found = unit(data, found) if one else f"<h3>{escape(data)}</h3>{found}"
+            content += found
         parts += [Part(heading, text, content)] if content else []
     return parts
 

@@ -1,7 +1,12 @@
 """Services that follow a run: told the same numbers, and never a reason to stop."""
 
 import json
+import re
+import subprocess
+import sys
 import time
+import urllib.parse
+import urllib.request
 
 import numpy as np
 import pytest
@@ -111,3 +116,37 @@ def test_a_real_tensorboard_reads_them(tmp_path):
     assert set(tags["scalars"]) == {"loss", "kl/0", "kl/2"}
     assert tags["images"] == ["figures/samples"] and read.Images("figures/samples")[0].width == 6
     assert "hparams" in read.summary_metadata["_hparams_/experiment"].plugin_data.plugin_name
+
+
+@pytest.mark.slow
+def test_a_real_tensorboard_shows_them(tmp_path):
+    """The server itself, asked as its page asks it."""
+    pytest.importorskip("tensorboard", reason="needs tensorboard")
+    test_tensorboard_has_settings_and_pictures(tmp_path)
+    options = [f"--logdir={tmp_path / 'tensorboard'}", "--host=127.0.0.1", "--port=0"]
+    command = [sys.executable, "-m", "tensorboard.main", *options, "--load_fast=false"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def ask(plugin, data=None, **query):
+        path = f"{address}data/plugin/{plugin}?{urllib.parse.urlencode(query)}"
+        request = urllib.request.Request(path, data, {"Content-Type": "application/json"})
+        return urllib.request.urlopen(request, timeout=60).read()
+
+    try:
+        found = (re.search(r"http://\S+", line) for line in server.stderr)
+        address = next(match[0] for match in found if match)
+        deadline = time.monotonic() + 60
+        while not json.loads(ask("images/tags")).get("."):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        (image,) = json.loads(ask("images/images", run=".", tag="figures/samples", sample=0))
+        query = dict(urllib.parse.parse_qsl(image["query"]))
+        assert ask("images/individualImage", **query) == png(np.zeros((4, 6, 3), np.uint8))
+        rows = json.loads(ask("scalars/scalars", run=".", tag="kl/2"))
+        assert [row[1:] for row in rows] == [[5, 3.0]]
+        told = ask("hparams/experiment", b'{"experimentName": ""}')
+        named = {each["name"] for each in json.loads(told)["hparamInfos"]}
+        assert {"method", "model.latent_dim"} <= named
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
