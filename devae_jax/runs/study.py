@@ -210,6 +210,9 @@ def lenient_scores(folder: Folder, missing: list[str]) -> list[Row]:
     except ValueError as error:
         missing.append(f"{folder.name}: scores.json is damaged ({error}), skipped.")
         return []
+    except OSError as error:
+        missing.append(f"{folder.name}: {error.strerror or error} while scores.json was read.")
+        return []
     whole, skipped = sifted(rows, lambda row: readable(_checked(row), "a row"))
     missing += [f"{folder.name}: {which} of scores.json skipped, {why}." for which, why in skipped]
     return whole

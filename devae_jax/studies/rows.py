@@ -54,10 +54,10 @@ def collect(study: Study, given: Given | None = None) -> Found:
         about = {"program": program.name, "seconds": share, "device": record.device or None}
         try:
             scores = _final(folder, program.config.steps)
-        except ValueError as error:
-            scores = []
+            logged = folder.all_metrics() if scores else []
+        except (ValueError, OSError) as error:  # also of a folder that is deleted meanwhile
+            scores, logged = [], []
             found.damaged.append(str(error))
-        logged = folder.all_metrics() if scores else []
         for member in members:
             own = [row for row in scores if row["member"] == member.number]
             if differing := own and _changed(member, own[0]):

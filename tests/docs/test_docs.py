@@ -17,6 +17,7 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 TEXTS = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "README.md"]
 BLOCK = re.compile(r"^```python(?: title=\"([^\"\n]+)\")?\n(.*?)^```$", re.M | re.S)
 SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.M)
+PICTURE = re.compile(r"!\[(.*?)\]\((.*?)\)")
 PATH = re.compile(r"`((?:devae_jax|configs|launch|tests|docs|\.ci)/[\w./]*)(?::\w+)?`")
 
 
@@ -67,6 +68,17 @@ def test_quotes_are_in_their_files():
 def test_files_that_are_named_exist(page):
     missing = [path for path in PATH.findall(page.read_text()) if not (ROOT / path).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=name_of)
+def test_pictures_are_there_small_and_told_in_words(page):
+    for words, name in PICTURE.findall(page.read_text()):
+        picture = page.parent / name
+        assert len(words) > 20 and picture.stat().st_size < 300_000, name
+
+
+def test_the_readme_has_pictures():
+    assert len(PICTURE.findall((ROOT / "README.md").read_text())) >= 2
 
 
 def rows_of(page, head):

@@ -158,6 +158,16 @@ def test_a_folder_deleted_meanwhile_is_named(folder, tmp_path, monkeypatch):
     assert "its folder is gone." in (tmp_path / "a.html").read_text()
 
 
+def test_scores_that_vanish_while_they_are_read_are_named(folder, monkeypatch):
+    def vanished(self, *args, **kw):
+        raise FileNotFoundError(2, "No such file or directory", str(self))
+
+    monkeypatch.setattr("pathlib.Path.read_text", vanished)
+    missing = []
+    assert study.lenient_scores(Folder(folder / "seed 0#"), missing) == []
+    assert missing == ["seed 0#: No such file or directory while scores.json was read."]
+
+
 def test_the_front_is_what_nobody_beats():
     points = np.array([[3.0, 0.9], [1.0, 0.2], [2.0, 0.1], [2.5, 0.6], [1.0, 0.3]])
     assert pareto(points).tolist() == [4, 3, 0]

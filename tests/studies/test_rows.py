@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import shutil
 
 import pytest
 
 from devae_jax.files import FORMAT, write_json
+from devae_jax.runs.folder import Folder
 from devae_jax.runs.sweep import Sweep
 from devae_jax.studies import figure, given, make, rows, show, table
 from devae_jax.studies.rows import LOGGED, SHARES
@@ -141,6 +143,26 @@ def test_a_member_that_is_half_scored_is_scored_again(tmp_path):
     objectives = opened(tmp_path / "c", "objectives")
     trained(objectives, 0)
     assert not rows.whole(objectives, 0)  # without KL
+
+
+def test_a_folder_that_is_deleted_while_rows_are_read_is_named(tmp_path, monkeypatch):
+    study = opened(tmp_path, "figure2")
+    for number in (0, 1):
+        trained(study, number)
+    read = Folder.all_metrics
+
+    def gone(self):
+        if self.name == "beta_vae,all":
+            shutil.rmtree(self.path)
+            (self.path / "metrics.jsonl").read_text()
+        return read(self)
+
+    monkeypatch.setattr(Folder, "all_metrics", gone)
+    found = rows.collect(study)
+    assert {row["program"] for row in found.rows} == {"beta_tcvae-paper,all"}
+    [text] = found.damaged
+    assert "No such file" in text and "beta_vae,all" in text
+    assert "beta_vae,all" in show.markdown(study, found)
 
 
 def test_runs_of_another_config_are_named_and_not_taken(tmp_path, capsys):
