@@ -2,7 +2,17 @@
 
 import flax.linen as nn
 
-from devae_jax.models.layers import Collapse, Dense, Down, Expand, Style, Up, relu, to_pixels
+from devae_jax.models.layers import (
+    Collapse,
+    Dense,
+    Down,
+    Expand,
+    Style,
+    Up,
+    from_pixels,
+    relu,
+    to_pixels,
+)
 from devae_jax.models.strided import to_images, to_maps
 from devae_jax.types import Array
 
@@ -24,9 +34,9 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """[B, H, W, C] -> [B, 8 width]."""
-        channels = _channels(x.shape[1], self.width)
-        x = to_maps(x, self.style.convolution)
-        for features in channels:
+        first, second, *rest = _channels(x.shape[1], self.width)
+        x = from_pixels(x, (first, second), self.style)
+        for features in rest:
             x = relu(Down(features, self.style)(x), self.style)
         return relu(Collapse(8 * self.width, self.style)(x), self.style)
 
@@ -58,10 +68,10 @@ class DlibEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """[B, H, W, C] -> [B, 8 width]."""
-        channels = _channels(x.shape[1], self.width)
-        x = to_maps(x, self.style.convolution)
-        for i, features in enumerate(channels):
-            size = 4 if i < len(channels) - 2 else 2
+        first, second, *rest = _channels(x.shape[1], self.width)
+        sizes = [4] * len(rest) + [2, 2]
+        x = from_pixels(x, (first, second), self.style, (sizes[0], sizes[1]))
+        for features, size in zip(rest, sizes[2:], strict=True):
             x = relu(Down(features, self.style, size)(x), self.style)
         x = to_images(x, self.style.convolution)
         return relu(Dense(8 * self.width, self.style)(x.reshape(x.shape[0], -1)), self.style)

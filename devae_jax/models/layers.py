@@ -111,13 +111,17 @@ class Down(Affine):
 
     size: int = 4
 
-    @nn.compact
     def __call__(self, x: Array) -> Array:
-        area, channels = self.size**2, x.shape[strided.channel_axis(self.style.convolution)]
-        shape = (self.size, self.size, channels, self.features)
-        kernel, bias = self.weights(shape, area * channels, area * self.features)
+        kernel, bias = self.parameters(x.shape[strided.channel_axis(self.style.convolution)])
         x = strided.down(x.astype(self.style.dtype), kernel, self.style.convolution)
         return self.add_bias(x, bias)
+
+    @nn.compact
+    def parameters(self, channels: int) -> tuple[Array, Array]:
+        """Kernel [k, k, channels, features] and bias [features]."""
+        area = self.size**2
+        shape = (self.size, self.size, channels, self.features)
+        return self.weights(shape, area * channels, area * self.features)
 
 
 class Up(Affine):
@@ -141,12 +145,41 @@ class Up(Affine):
         return self.weights(shape, *fans)
 
 
+def from_pixels(
+    images: Array, features: tuple[int, int], style: Style, sizes: tuple[int, int] = (4, 4)
+) -> Array:
+    """The first two layers of an encoder, ReLUs too: images [N, 4H, 4H, C] -> maps of size H.
+
+    sizes: of their kernels
+    """
+    made = [Down(*one) for one in zip(features, (style, style), sizes, strict=True)]
+    if style.convolution == "fused":
+        from devae_jax.models import fused  # here: Triton takes a quarter of a second to import
+
+        channels = images.shape[-1], features[0]
+        if fused.fits(images.shape[1] // 4, features[1], features[0], sizes):
+            first, second = (
+                layer.parameters(count) for layer, count in zip(made, channels, strict=True)
+            )
+            return fused.first_layers(images.astype(style.dtype), *first, *second)
+    x = strided.to_maps(images, style.convolution)
+    for layer in made:
+        x = relu(layer(x), style)
+    return x
+
+
 def to_pixels(x: Array, features: int, channels: int, style: Style) -> Array:
     """The last two layers of a decoder: maps of size H -> logits [N, 4H, 4H, channels]."""
     middle, last = Up(features, style), Up(channels, style)
-    if style.convolution == "cells":
+    if style.convolution in ("cells", "fused"):
+        layers = cells.last_layers
+        if style.convolution == "fused":
+            from devae_jax.models import fused
+
+            if fused.fits(x.shape[1], x.shape[-1], features):
+                layers = fused.last_layers
         kernel, bias = middle.parameters(x.shape[-1])
-        return cells.last_layers(x.astype(style.dtype), kernel, bias, *last.parameters(features))
+        return layers(x.astype(style.dtype), kernel, bias, *last.parameters(features))
     return strided.to_images(last(relu(middle(x), style)), style.convolution)
 
 

@@ -1,11 +1,15 @@
 """Strided convolutions and their transposes: `down` halves a map, `up` doubles it.
 
-Three implementations of the same function:
+Four implementations of the same function:
 
 "native" is XLA's convolution on maps [N, H, W, C]: right for TPU.
 
 "cells" is the same, but that a decoder's last two layers are one function, `cells.last_layers`:
 right for GPU.
+
+"fused" is the same, but that the two layers at the images' end of a network, an encoder's first and
+a decoder's last, are Triton kernels, `fused.first_layers` and `fused.last_layers`: half the bytes
+of "cells". For GPUs alone; elsewhere, and where `fused.fits` says no, it is "cells".
 
 "fast" is for XLA:CPU, whose gradients of strided and transposed convolutions are many times
 slower than a matrix product of the same size. It works on maps [C, H, W, N] and writes the
@@ -36,15 +40,16 @@ from jax import lax
 from devae_jax.names import unknown
 from devae_jax.types import Array
 
-NAMES = ("auto", "native", "cells", "fast")
+NAMES = ("auto", "native", "cells", "fused", "fast")
 _DIMENSIONS = {"native": ("NHWC", "HWIO", "NHWC"), "fast": ("CHWN", "HWIO", "CHWN")}
-_DIMENSIONS["cells"] = _DIMENSIONS["native"]
-_ON = {"cpu": "fast", "gpu": "cells"}  # elsewhere native
+_DIMENSIONS["cells"] = _DIMENSIONS["fused"] = _DIMENSIONS["native"]
+# Elsewhere native. "fused" has been compiled for a GPU and counted, not yet timed on one.
+_ON = {"cpu": "fast", "gpu": "cells"}
 _FEW_CHANNELS = 4
 
 
 def choose(convolution: str, platform: str) -> str:
-    """The implementation meant by "auto" on a platform (`Context.platform`); checks other names.
+    """The implementation meant by a name on a platform (`Context.platform`); checks the name.
 
     Raises:
       ValueError: unknown name.
@@ -53,6 +58,8 @@ def choose(convolution: str, platform: str) -> str:
         raise unknown("convolution", convolution, NAMES)
     if convolution == "auto":
         return _ON.get(platform, "native")
+    if convolution == "fused" and platform != "gpu":
+        return "cells"
     return convolution
 
 
