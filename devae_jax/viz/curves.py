@@ -26,7 +26,7 @@ from devae_jax.viz.style import (
 
 PANELS = {
     "loss": "Loss",
-    "reconstruction": "Reconstruction error per image (nats)",
+    "reconstruction": "Reconstruction error (nats)",
     "kl": "KL to the prior (nats)",
     "mig": "MIG",
 }

@@ -28,6 +28,7 @@ KEYS = {**PANELS, "diffusion": "Information diffusion, the score"}  # of a study
 MARKERS = "osD^vPX"  # change when the colours run out
 
 Runs = tuple[str, np.ndarray, np.ndarray]  # a run: its method, steps [T], values [T]
+ENTRY = 0.2  # inches of a line of a legend, which must not be cut
 NAME = 34  # characters of a method's name in a figure
 
 
@@ -90,7 +91,7 @@ def trade_off(points: Mapping[str, np.ndarray]) -> Figure:
 
     The grey steps join the runs that no other beats in both: the Pareto front.
     """
-    figure, (axis,) = panels(1, 1, width=7.6, height=3.8)
+    figure, (axis,) = panels(1, 1, width=7.6, height=max(3.8, ENTRY * len(points)))
     everything = np.concatenate(list(points.values()))
     front = pareto(everything)
     if len(front) > 1:
@@ -147,7 +148,9 @@ def curves(panels_of: Mapping[str, Sequence[Runs]], methods: Sequence[str] = ())
     """
     known = methods or list(dict.fromkeys(run[0] for runs in panels_of.values() for run in runs))
     columns = min(2, len(panels_of))
-    figure, axes = panels(-(-len(panels_of) // columns), columns, width=4.4, height=2.5)
+    rows = -(-len(panels_of) // columns)
+    height = max(2.5, ENTRY * len(known) / rows)
+    figure, axes = panels(rows, columns, width=4.4, height=height)
     for axis, (title, runs) in zip(axes, panels_of.items(), strict=False):
         _thin_lines(axis, runs, known)
         axis.set_title(titled(title))

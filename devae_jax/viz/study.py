@@ -100,7 +100,9 @@ def _drawn(members: Sequence[Member], metrics: Sequence[str], layer: int) -> lis
     """The figures that the members' numbers allow, of each data set, as long as they fit."""
     sets: dict[str, list[Member]] = {}
     for member in members:
-        sets.setdefault(member.data, []).append(member)
+        group, colon, _ = member.label.partition(": ")
+        name = f"{group}, {member.data}" if colon else member.data
+        sets.setdefault(name, []).append(member)
     parts, room = [], ROOM * 4 // 3  # as base64
 
     def diffusions(mine: Sequence[Member], metrics: Sequence[str], layer: int) -> str:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from devae_jax.viz import information_diffusion, mutual_information, score_bars, training_curves
 from devae_jax.viz.curves import smooth
 from devae_jax.viz.rows import series
-from devae_jax.viz.strips import curves
+from devae_jax.viz.strips import curves, trade_off
 from devae_jax.viz.style import PALETTE, latent_name, pretty, titled
 
 
@@ -190,6 +191,17 @@ def test_curves_that_all_fall_far_are_on_a_log_axis():
     loss, kl, mig, _ = curves(runs).axes
     assert [axis.get_yscale() for axis in (loss, kl, mig)] == ["log", "linear", "linear"]
     assert kl.get_title(loc="left") == "KL (nats)" and mig.get_title(loc="left") == "MIG"
+
+
+def test_legends_of_many_methods_are_whole():
+    names = [f"dSprites: method {i}" for i in range(46)]
+    points = np.array([[1.0, 0.5], [2.0, 0.6]])
+    lines = [(name, np.arange(2), points[:, 1]) for name in names]
+    for figure in (trade_off(dict.fromkeys(names, points)), curves({"mig": lines, "kl": lines})):
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        box = figure.legends[0].get_window_extent(canvas.get_renderer())
+        assert box.y0 >= 0 and box.y1 <= figure.bbox.height and box.x1 <= figure.bbox.width
 
 
 def test_names():
