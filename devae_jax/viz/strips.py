@@ -158,6 +158,8 @@ def curves(panels_of: Mapping[str, Sequence[Runs]], methods: Sequence[str] = ())
         if all(_falls(values) for _, _, values in runs):
             everything = np.concatenate([values for _, _, values in runs])
             log_if_wide(axis, np.sort(everything)[::-1])
+    for axis in axes[len(panels_of) - columns : len(panels_of)]:
+        axis.set_xlabel("training step")
     blank(axes[len(panels_of) :])
     handles = [Line2D([], [], linewidth=2, label=short(m), **line(i)) for i, m in enumerate(known)]
     figure.legend(handles=handles, loc="outside right upper", alignment="left")
