@@ -104,7 +104,7 @@ def test_the_page_has_every_member_and_says_what_is_missing(html):
         "other: row 3 of metrics.jsonl is damaged, it and later ones are skipped.",
         "Complete members without a page of their own: 2; launch/report.py --draw makes them.",
         "data sets, compare with care: toy (5); shapes (1).",
-        "library versions",
+        "library versions, compare with care: 1 (4); 2 (1).",  # without that of no scores
     ):
         assert any(text in found for found in missing), (text, missing)
     assert any(found.startswith("broken: got ") for found in missing)
@@ -166,6 +166,14 @@ def test_scores_that_vanish_while_they_are_read_are_named(folder, monkeypatch):
     missing = []
     assert study.lenient_scores(Folder(folder / "seed 0#"), missing) == []
     assert missing == ["seed 0#: No such file or directory while scores.json was read."]
+
+
+def test_members_are_in_the_order_of_their_table():
+    labels = {("w", i): (label, i) for i, label in enumerate(["b", "c", "b", "a"])}
+    blank = Member("w", 0, None, "", 0, 0, {}, "", "", [], [], [])
+    members = [blank._replace(label=x, seed=s) for x, s in (("z", 0), ("a", 3), ("b", 2), ("b", 0))]
+    found = [(m.label, m.seed) for m in study.in_order(members, labels)]
+    assert found == [("b", 0), ("b", 2), ("a", 3), ("z", 0)]
 
 
 def test_the_front_is_what_nobody_beats():

@@ -65,6 +65,12 @@ def test_a_study_that_has_not_begun_says_what_it_lacks(tmp_path):
     call("report", f"--runs={study.path}/*", f"--html={page}")
     text = page.read_text()
     assert "There are no runs here yet." in text and "not finished, seeds 0, 1: " in text
+    folder = study.folder(0).path  # where training has just begun, and written no row
+    folder.mkdir()
+    (folder / "config.json").write_text(study.programs[0].config.to_json_best_effort())
+    call("report", f"--runs={study.path}/*", f"--html={page}")
+    lines = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td>", page.read_text())
+    assert [label for _, label in lines] == [m.line.label for m in study.of_program(0)]
     (study.path / "study.json").write_text("{")
     call("report", f"--runs={study.path}/*", f"--html={page}")
     assert "table2: no study that can be read" in page.read_text()
