@@ -79,7 +79,7 @@ def in_order(
     """By label as `labels` have them, and seed; then those of other labels, as they come."""
     order = {label: i for i, (label, _) in enumerate(labels.values())}
     named = [member for member in members if member.label in order]
-    named.sort(key=lambda member: (order[member.label], member.seed))
+    named.sort(key=lambda member: (order[member.label], str(member.seed).zfill(9)))
     return [*named, *(member for member in members if member.label not in order)]
 
 

@@ -18,6 +18,7 @@ from tests.viz.browser import driven, needs_chromium
 
 HOSTILE = "<img src=x onerror='window.pwned=1'>&\" </script>"
 DATA = {"name": "toy"}
+SHUFFLED = [("z", 0), ("a", 3), ("b", None), ("b", 10), ("b", 2)]
 
 
 def row(metric, value, **more):
@@ -171,9 +172,9 @@ def test_scores_that_vanish_while_they_are_read_are_named(folder, monkeypatch):
 def test_members_are_in_the_order_of_their_table():
     labels = {("w", i): (label, i) for i, label in enumerate(["b", "c", "b", "a"])}
     blank = Member("w", 0, None, "", 0, 0, {}, "", "", [], [], [])
-    members = [blank._replace(label=x, seed=s) for x, s in (("z", 0), ("a", 3), ("b", 2), ("b", 0))]
+    members = [blank._replace(label=x, seed=s) for x, s in SHUFFLED]
     found = [(m.label, m.seed) for m in study.in_order(members, labels)]
-    assert found == [("b", 0), ("b", 2), ("a", 3), ("z", 0)]
+    assert found == [("b", 2), ("b", 10), ("b", None), ("a", 3), ("z", 0)]
 
 
 def test_the_front_is_what_nobody_beats():
