@@ -39,7 +39,7 @@ class Record(NamedTuple):
     state: "waiting", "running", "stopped", "done", "failed" or, before it was begun, "refused"
     error: why it failed or was refused
     diverged: it failed as every loss became NaN or infinite
-    seconds: of training and scoring, by processes that ended in order
+    seconds: of training and scoring, by processes that ended in order, or got to scoring
     trained: steps times members in that time
     step: of the newest checkpoint when it was last begun
     deaths: how often its process has died at that step
@@ -280,7 +280,7 @@ def _attempt(sweep: Sweep, number: int, retry: bool, say: Callable[[str], None])
         return done
 
     try:
-        return ended(_trained(sweep, number))
+        return ended(_trained(sweep, number, lambda: ended("running")))
     except (StorageError, LockedError):
         ended("stopped")
         raise
@@ -291,8 +291,11 @@ def _attempt(sweep: Sweep, number: int, retry: bool, say: Callable[[str], None])
         raise
 
 
-def _trained(sweep: Sweep, number: int) -> str:
-    """Trains and scores a program; "done", or "stopped" by a signal."""
+def _trained(sweep: Sweep, number: int, note: Callable[[], Any]) -> str:
+    """Trains and scores a program; "done", or "stopped" by a signal.
+
+    note: called between the two, as a process that is killed in scoring has trained
+    """
     _, config, members = sweep.programs[number]
     folder = sweep.folder(number)
     if folder.finished(config, members):
@@ -303,6 +306,7 @@ def _trained(sweep: Sweep, number: int) -> str:
     runs = train_members(config, members, folder.path)
     if runs[0].step < config.steps:
         return "stopped"
+    note()
     sweep.finish(runs)
     return "done"
 

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,7 +28,7 @@ def trained(monkeypatch):
     """Programs "train" in a moment and are then finished; what was trained, in order."""
     done = []
 
-    def train(found, number):
+    def train(found, number, note):
         time.sleep(0.02)
         done.append(number)
         return "done"
@@ -144,11 +145,11 @@ def test_a_shard_that_is_none_is_refused(text):
 def test_a_failure_is_recorded_and_tried_again_on_request(tmp_path, trained, monkeypatch, capsys):
     found, train, tries = opened(tmp_path), sweep._trained, []
 
-    def fail(found, number):
+    def fail(found, number, note):
         tries.append(number)
         if number == 1:
             raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nmore")
-        return train(found, number)
+        return train(found, number, note)
 
     monkeypatch.setattr(sweep, "_trained", fail)
     assert {number: r.state for number, r in drain(found).items()} == {1: "failed"}
@@ -165,7 +166,7 @@ def test_a_failure_is_recorded_and_tried_again_on_request(tmp_path, trained, mon
 def test_a_program_that_is_refused_is_tried_by_the_next_command(tmp_path, trained, monkeypatch):
     found, train = opened(tmp_path), sweep._trained
 
-    def refuse(found, number):
+    def refuse(found, number, note):
         raise ValueError("got parallel.devices=9, expected 0 to 1")
 
     monkeypatch.setattr(sweep, "_trained", refuse)
@@ -188,6 +189,27 @@ def test_a_program_that_kills_its_process_is_given_up(tmp_path, trained):
     found.write(0, sweep.Record(state="running", step=20, deaths=2))
     assert found.reached(0) == 40
     assert drain(found, [0]) == {}
+
+
+def test_a_process_that_is_killed_in_scoring_has_noted_its_training(tmp_path, monkeypatch):
+    found, left = opened(tmp_path), []
+
+    def train(config, members, path):
+        (path / "checkpoints" / "100").mkdir(parents=True)
+        (path / "checkpoints" / "100" / "file").touch()
+        return [SimpleNamespace(step=100)]
+
+    monkeypatch.setattr(sweep, "train_members", train)
+    found.finish = lambda runs: left.append(found.record(0))
+    drain(found, [0])
+    (record,) = left
+    assert (record.state, record.trained, record.deaths) == ("running", 200, 0)
+    assert record.seconds > 0 and record.device == "8 x cpu"
+    # The next process scores, and leaves what is noted.
+    found.write(0, record)
+    monkeypatch.setattr(sweep, "_trained", lambda found, number, note: "done")
+    drain(found, [0])
+    assert found.record(0)[3:5] == record[3:5] and found.record(0).device == "8 x cpu"
 
 
 def test_status(tmp_path, trained):
