@@ -106,6 +106,7 @@ def make(
     stopped.
 
     Raises:
+      ValueError: another process has written another study in its folder since it was planned.
       StorageError: there is no room, no permission or no such disk.
     """
     _write_study(study)
@@ -151,18 +152,30 @@ def _results(study: Study, runs: list[Run]) -> None:
 
 
 def _write_study(study: Study) -> None:
+    """Writes study.json, unless another process has, since the study was planned.
+
+    Raises:
+      ValueError: the other's programs are not these, as on a machine with other memory.
+    """
+    wanted = {
+        "format": FORMAT,
+        "table": study.name,
+        "preset": study.preset,
+        "seeds": study.size.seeds,
+        "at_once": study.at_once,
+    }
     with storing(study.path):
         (study.path / "programs").mkdir(parents=True, exist_ok=True)
     with manifest.alone(study.path):
-        if not _saved(study.path):
-            wanted = {
-                "format": FORMAT,
-                "table": study.name,
-                "preset": study.preset,
-                "seeds": study.size.seeds,
-                "at_once": study.at_once,
-            }
+        saved = _saved(study.path)
+        if not saved:
             write_json(study.path / "study.json", wanted, indent=1)
+    changed = [key for key in wanted if saved and saved.get(key, wanted[key]) != wanted[key]]
+    if changed:
+        raise ValueError(
+            f"got workdir={study.path} where another process has just written a study of other "
+            f"{', '.join(changed)}, expected this one; give the same command again"
+        )
 
 
 def _saved(path: Path) -> dict:

@@ -143,6 +143,16 @@ def test_wrong_names_and_folders_are_refused(tmp_path):
     assert "damaged" in call("reproduce", "table2", at, "--print", code=2)
 
 
+def test_who_plans_a_study_second_does_not_train_other_programs(tmp_path):
+    """Two machines of other memory looked when there was no study.json."""
+    study = make.opened(tmp_path, "table4", "smoke", fit=False)
+    make._write_study(study)
+    make._write_study(study)
+    with pytest.raises(ValueError, match="has just written a study of other at_once, expected"):
+        make.make(study._replace(at_once=[1, 1]))
+    assert not (tmp_path / "rows.jsonl").exists()
+
+
 def test_cells_show_deviation_and_interval():
     """1, 2, 3: deviation 1, and t(.975, 2) = 4.303 of 1 / sqrt 3 on both sides."""
     assert show._cells([1.0, 2.0, 3.0], table.Published(0.5, 0.25)) == [
