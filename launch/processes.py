@@ -106,6 +106,11 @@ def join(job: Job) -> None:
         ) from error
     except RuntimeError as error:
         reason = next(iter(str(error).splitlines()), "")
+        if "start RPC server" in reason:
+            raise ValueError(
+                f"got no server ({reason}) at --coordinator={job.coordinator}, expected a free "
+                "port of this machine; choose another"
+            ) from error
         raise ValueError(
             f"got no job within {job.patience} s ({reason}), expected process 0 to answer; start "
             "it, fix the address, or set --patience"

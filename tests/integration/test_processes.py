@@ -22,7 +22,7 @@ from devae_jax.runs.folder import Folder
 from devae_jax.runs.train import train, train_members
 from devae_jax.training.engine import MODES, engine
 from tests.integration import worker
-from tests.launch.commands import ROOT, start, train_flags
+from tests.launch.commands import ROOT, process, start, train_flags
 
 MEMBERS = [{"seed": 1}, {"seed": 2, "optimizer.learning_rate": 1e-3}]
 
@@ -274,6 +274,17 @@ def test_processes_that_share_no_folder_all_stop(tmp_path):
 def test_a_job_that_cannot_be_joined_is_named(job, message):
     with pytest.raises(ValueError, match=message):
         processes.join(job)
+
+
+@pytest.mark.slow
+def test_a_port_in_use_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"--coordinator=127.0.0.1:{taken.getsockname()[1]}"
+        job_of_two = ["--distributed", place, "--processes=2", "--process=0"]
+        text = process("train", *train_flags(tmp_path / "run", 10), *job_of_two, code=2)
+    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert f"{place}, expected a free port of this machine" in line
+    assert not (tmp_path / "run").exists()
 
 
 def test_only_the_loss_of_a_process_is_one():

@@ -49,6 +49,9 @@ FILES = {  # name -> content of a config file
     "sweep_none.py": CONFIG + "  c = beta_vae.get_config('toy')\n"
     "  with c.unlocked(): c.sweep = (('seed', (None,)),)\n  return c\n",
 }
+ROW = {"member": None, "step": 1, "layer": 0, "representation": "mean", "value": 0.5}
+ROW |= {"protocol": "dlib", "metric": "mig", "method": "m", "settings": {}, "data": {}}
+ROW |= {"run": "r", "seed": 0}  # of scores.json
 VALUES = {  # key of the config -> values on the command line
     "steps": "0 -1 1.5 x 2147483648 1e9",
     "batch_size": "0 -4 1.5 x 100000000000",
@@ -132,11 +135,8 @@ def cases(folder):
         yield "visualize", [f"--workdir={run}"]
         yield "report", [f"--runs={run}"]
         yield "train", [train[0], f"--workdir={run}"]
-    rows = [{"member": None, "step": 1, "layer": 0, "representation": "mean", "value": 0.5}]
-    rows[0] |= {"protocol": "dlib", "metric": "mig", "method": "m", "settings": {}, "data": {}}
-    rows[0] |= {"run": "r", "seed": 0}
     (folder / "good").mkdir()
-    (folder / "good" / "scores.json").write_text(json.dumps(rows))
+    (folder / "good" / "scores.json").write_text(json.dumps([ROW]))
     for flags in ("--metrics=migg", "--protocol=x", "--layer=9", "--layer=x", "--layer=-1"):
         yield "report", [f"--runs={folder / 'good'}", flags]
     for flags in ([], [f"--workdir={folder}/none"], [f"--workdir={folder}/other"]):

@@ -1,9 +1,13 @@
 """Bad inputs at every command, as a user gives them."""
 
+import json
 import subprocess
 import sys
 
 import pytest
+
+from tests.launch.commands import call, start, train_flags
+from tests.reliability import bad_inputs
 
 
 @pytest.mark.slow
@@ -16,3 +20,30 @@ def test_every_bad_input_is_one_line():
     number, word = counts.split()
     assert word == "clear"
     assert int(number) > 200
+
+
+@pytest.mark.parametrize("name", bad_inputs.FILES)
+def test_a_config_file_that_is_none_is_one_line_that_names_it(tmp_path, name):
+    """It does not parse, import or run, or gives no config or no sweep."""
+    (tmp_path / name).write_text(bad_inputs.FILES[name])
+    command = "sweep" if name.startswith("sweep") else "train"
+    flags = [f"--config={tmp_path / name}", f"--workdir={tmp_path / 'new'}"]
+    text = call(command, *flags, code=2)
+    assert bad_inputs.outcome(2, text) == "clear", text
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("flag", ["--metrics=migg", "--protocol=x", "--layer=9"])
+def test_a_report_of_what_nothing_has_is_one_line(tmp_path, flag):
+    (tmp_path / "scores.json").write_text(json.dumps([bad_inputs.ROW]))
+    text = call("report", f"--runs={tmp_path}", flag, code=2)
+    assert bad_inputs.outcome(2, text) == "clear" and flag.split("=")[1] in text
+
+
+@pytest.mark.slow
+def test_a_platform_that_is_not_there_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "tpuu")
+    running = start("train", *train_flags(tmp_path / "run", 10))
+    text, _ = running.communicate(timeout=120)
+    assert bad_inputs.outcome(running.returncode, text) == "clear" and "'tpuu'" in text
+    assert not (tmp_path / "run").exists()
