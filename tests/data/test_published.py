@@ -258,6 +258,16 @@ def test_what_is_known_of_files_is_well_formed_and_each_set_is_documented():
         assert any(f"`{n}`" in text for n in known) and kind.url.startswith("http")
 
 
+def test_grids_are_as_large_as_the_documentation_says():
+    text = (Path(__file__).parents[2] / "docs/data.md").read_text()
+    first = {f"mpi3d{name}": "mpi3d_toy" for name in ("_realistic", "_real")}  # in one row
+    for name, kind in published.KINDS.items():
+        if kind.grid:
+            row = f"| `{first.get(name, name)}`"
+            (line,) = [line for line in text.splitlines() if line.startswith(row)]
+            assert f" | {np.prod(kind.sizes):,} | " in line, name
+
+
 def test_places_of_isaac3d_are_those_of_its_names():
     """The strides that its README.md gives, from the factor that changes slowest."""
     sizes = published.KINDS["isaac3d"].sizes
