@@ -77,7 +77,7 @@ TESTS = {
     "data/ondevice": "tests/data/test_sources.py tests/data/test_variants.py",
     "data/pairs": "tests/data/test_sources.py tests/data/test_drawn.py",
     "data/pictures": "tests/data/test_unlabelled.py tests/reliability/test_foreign.py",
-    "data/published/": "tests/data/test_published.py",
+    "data/published/": "tests/data/test_published.py tests/data/test_layouts.py",
     "data/raw": "tests/data/test_published.py tests/data/test_real.py",
     "data/raycast": "tests/data/test_shapes3d_like.py",
     "data/real": "tests/data/test_real.py",
