@@ -1,9 +1,6 @@
 """The real data sets, on small files in the published layout, through files and tfds."""
 
 import contextlib
-import subprocess
-import sys
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -12,8 +9,8 @@ import pytest
 from devae_jax import data
 from devae_jax.data import builder, cache, raw, real
 from devae_jax.data import factors as fg
+from tests.launch.commands import call
 
-ROOT = Path(__file__).parents[2]
 KEPT = {
     "dsprites": {
         "scale": [0, 5],
@@ -218,14 +215,9 @@ def test_launcher(tmp_path, cache_dir):
     images = np.unpackbits(np.asarray(part.arrays), axis=1).reshape(-1, 64, 64, 1)
     path = published("dsprites", images, tmp_path / "file.npz")
 
-    def launch(*flags):
-        command = [sys.executable, str(ROOT / "launch/prepare_data.py"), f"--data_dir={tmp_path}"]
-        return subprocess.run([*command, *flags], capture_output=True, text=True)
-
-    good = launch(f"--from={path}", "--unverified")
-    assert good.returncode == 0, good.stderr
-    assert "dsprites: 72 images (shape 3, scale 2" in good.stdout
-    bad = launch(f"--from={path}")
-    assert bad.returncode == 2
-    assert "incomplete" in bad.stderr and "Traceback" not in bad.stderr
-    assert "expected one" in launch().stderr
+    where = f"--data_dir={tmp_path}"
+    good = call("prepare_data", where, f"--from={path}", "--unverified")
+    assert "dsprites: 72 images (shape 3, scale 2" in good
+    bad = call("prepare_data", where, f"--from={path}", code=2)
+    assert "incomplete" in bad and "Traceback" not in bad
+    assert "expected one" in call("prepare_data", where, code=2)
