@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from devae_jax.files import DEAD, FORMAT, parsed, read_rows, readable, storing, write_json
 from devae_jax.program.saved import config_of, differences
-from devae_jax.runs.layout import LOCK, check_kinds, present
+from devae_jax.runs.layout import LOCK, check_kinds, mapping, present
 from devae_jax.runs.place import place_of
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.writer import Writer, write_pictures
@@ -142,10 +142,10 @@ class Folder:
     def _noted(self, step: int) -> dict[str, Any]:
         """What results.json says of `step`; damaged or of another step, it says nothing."""
         try:
-            noted = parsed((self.path / "results.json").read_text())
+            noted = mapping(self.path / "results.json")
         except (OSError, ValueError):
             return {}
-        whole = isinstance(noted, dict) and noted.pop("step", None) == step
+        whole = noted.pop("step", None) == step
         return noted if whole and all(isinstance(v, list) for v in noted.values()) else {}
 
     def has_config(self) -> bool:
@@ -160,9 +160,7 @@ class Folder:
         """
         path = self.path / "config.json"
         try:
-            saved = parsed(path.read_text())
-            if not isinstance(saved, dict):
-                raise ValueError("something else than a config")
+            saved = mapping(path)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"got {error} reading {path}, expected the config of a run; restore it, or start "

@@ -3,6 +3,9 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from devae_jax.files import parsed
 
 CONTENTS = (
     "config.json",
@@ -34,6 +37,19 @@ def present(path: Path) -> list[Path]:
             "expected an empty folder or a run of this library; choose another --workdir"
         )
     return [path / name for name in CONTENTS if name in found]
+
+
+def mapping(file: Path) -> dict[str, Any]:
+    """What stands in a JSON file that should hold a mapping.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: it holds something else; says what, in a few words.
+    """
+    found = parsed(file.read_text())
+    if not isinstance(found, dict):
+        raise ValueError("something else than a mapping")
+    return found
 
 
 def held(path: Path) -> str:

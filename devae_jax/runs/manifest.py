@@ -12,10 +12,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import FORMAT, LockedError, claimed, parsed, readable, write_json
+from devae_jax.files import FORMAT, LockedError, claimed, readable, write_json
 from devae_jax.program import keys
 from devae_jax.program.saved import config_of, differences
 from devae_jax.program.sweep import Group, split
+from devae_jax.runs.layout import mapping
 from devae_jax.training.digests import of_json
 
 NAME = "sweep.json"
@@ -67,10 +68,10 @@ def read(path: Path) -> dict[str, Any] | None:
             )
         return None
     try:
-        saved = parsed(file.read_text())
+        saved = mapping(file)
     except (OSError, ValueError):
-        saved = None
-    whole = isinstance(saved, dict) and saved.get("digest") == of_json(
+        saved = {}
+    whole = saved.get("digest") == of_json(
         {name: value for name, value in saved.items() if name != "digest"}
     )
     if not whole:

@@ -18,9 +18,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from devae_jax.evaluation.rows import compact
-from devae_jax.files import FORMAT, parsed, readable, storing, write_bytes, write_json, write_text
+from devae_jax.files import FORMAT, readable, storing, write_bytes, write_json, write_text
 from devae_jax.program.keys import to_json
 from devae_jax.program.saved import config_of
+from devae_jax.runs.layout import mapping
 from devae_jax.types import Array, Posterior
 
 ABOUT, MODEL, CONFIG, SCORES = "run.json", "model.safetensors", "config.json", "scores.json"
@@ -122,12 +123,11 @@ def read(path: Path) -> Shared:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = parsed(path.read_text())
+        return mapping(path)
     except ValueError as error:
-        raise ValueError(f"got {error} reading {path}, expected JSON; export it again") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"got {path} with something else than a mapping; export it again")
-    return found
+        raise ValueError(
+            f"got {error} reading {path}, expected a mapping in JSON; export it again"
+        ) from error
 
 
 def named(tree: Any) -> dict[str, np.ndarray]:

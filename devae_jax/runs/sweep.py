@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import LockedError, StorageError, claimed, holder, parsed, storing, write_json
+from devae_jax.files import LockedError, StorageError, claimed, holder, storing, write_json
 from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Fit, Group
 from devae_jax.runs import manifest, results
 from devae_jax.runs.folder import Folder
+from devae_jax.runs.layout import mapping
 from devae_jax.runs.place import on_disk
 from devae_jax.runs.run import Run, load_members
 from devae_jax.runs.train import train_members
@@ -39,7 +40,7 @@ class Record(NamedTuple):
     state: "waiting", "running", "stopped", "done", "failed" or, before it was begun, "refused"
     error: why it failed or was refused
     diverged: it failed as every loss became NaN or infinite
-    seconds: of training and scoring, by processes that ended in order, or got to scoring
+    seconds: of training and scoring, by processes that ended in order or got to scoring
     trained: steps times members in that time
     step: of the newest checkpoint when it was last begun
     deaths: how often its process has died at that step
@@ -100,7 +101,7 @@ class Sweep:
     def record(self, number: int) -> Record:
         """How a program went so far; a damaged record says nothing."""
         try:
-            return Record(**parsed(self._file(number, "json").read_text()))
+            return Record(**mapping(self._file(number, "json")))
         except (OSError, ValueError, TypeError):
             return Record()
 
@@ -262,17 +263,15 @@ def _attempt(sweep: Sweep, number: int, retry: bool, say: Callable[[str], None])
         died_often = RuntimeError(f"its process died {deaths} times at step {step}")
         return _failed(sweep, number, record, died_often)
     sweep.write(number, record)
-    say(f"{about}, {len(sweep.programs[number].members)} members")
-    start = time.monotonic()
+    start, size = time.monotonic(), len(sweep.programs[number].members)
+    say(f"{about}, {size} members")
 
     def ended(state: str) -> Record:
-        count = max(sweep.reached(number) - step, 0) * len(sweep.programs[number].members)
-        spent = time.monotonic() - start if count else 0.0
+        count = max(sweep.reached(number) - step, 0) * size
         done = record._replace(
             state=state,
-            step=step,
             deaths=0,
-            seconds=record.seconds + spent,
+            seconds=record.seconds + (time.monotonic() - start if count else 0.0),
             trained=record.trained + count,
             device=devices() if count else record.device,
         )
@@ -292,10 +291,7 @@ def _attempt(sweep: Sweep, number: int, retry: bool, say: Callable[[str], None])
 
 
 def _trained(sweep: Sweep, number: int, note: Callable[[], Any]) -> str:
-    """Trains and scores a program; "done", or "stopped" by a signal.
-
-    note: called between the two, as a process that is killed in scoring has trained
-    """
+    """Trains, calls `note`, and scores a program; "done", or "stopped" by a signal."""
     _, config, members = sweep.programs[number]
     folder = sweep.folder(number)
     if folder.finished(config, members):

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from devae_jax.evaluation.codes import code_shape
-from devae_jax.files import FORMAT, parsed, storing, write_json
+from devae_jax.files import FORMAT, storing, write_json
 from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Group
 from devae_jax.runs import manifest, results
+from devae_jax.runs.layout import mapping
 from devae_jax.runs.place import on_disk
 from devae_jax.runs.run import Run
 from devae_jax.runs.sweep import Record, Sweep, drain
@@ -192,10 +193,10 @@ def _saved(path: Path) -> dict:
     if not file.exists():
         return {}
     try:
-        saved = parsed(file.read_text())
+        saved = mapping(file)
     except (OSError, ValueError):
-        saved = None
-    if not isinstance(saved, dict) or "table" not in saved:
+        saved = {}
+    if "table" not in saved:
         raise ValueError(
             f"got a damaged {file}, expected that of a study; remove the file, and the same "
             "command writes it again: what is trained is kept"

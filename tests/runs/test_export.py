@@ -13,6 +13,8 @@ import devae_jax
 from devae_jax.runs.shared import card, rebuilt
 from tests.launch.commands import ROOT
 
+pytestmark = pytest.mark.xdist_group("exported")  # what its tests share is made once
+
 pytest.importorskip("safetensors", reason="needs safetensors, of the extra `share`")
 pytest.importorskip("flatbuffers", reason="needs flatbuffers, of the extra `share`")
 
@@ -75,7 +77,7 @@ def test_damage_and_other_folders_are_refused(run, exported, tmp_path):
         devae_jax.load(exported, member=1)
     for name, content, message in (
         ("model.safetensors", b"\0" * 8, "other bytes than were exported"),
-        ("config.json", b"{", "expected JSON"),
+        ("config.json", b"{", "expected a mapping in JSON"),
         ("run.json", b'{"format": 99}', "format 99 of a later devae_jax"),
     ):
         broken = tmp_path / name
