@@ -11,6 +11,8 @@ from devae_jax.data import builder, cache, raw, real
 from devae_jax.data import factors as fg
 from tests.launch.commands import call
 
+pytestmark = pytest.mark.xdist_group("real_files")  # what its tests share is made once
+
 KEPT = {
     "dsprites": {
         "scale": [0, 5],

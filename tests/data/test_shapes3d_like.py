@@ -11,6 +11,8 @@ from devae_jax import data
 from devae_jax.data import factors as fg
 from devae_jax.data import raycast, shapes3d_like
 
+pytestmark = pytest.mark.xdist_group("shapes3d_like")  # what its tests share is made once
+
 
 @pytest.fixture(scope="module")
 def shapes(cache_dir):

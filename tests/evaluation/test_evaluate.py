@@ -25,6 +25,8 @@ from tests.evaluation.synthetic import (
     unlabelled,
 )
 
+pytestmark = pytest.mark.xdist_group("every_row")  # what its tests share is made once
+
 FAST = ("mig", "modularity", "irs", "unsupervised", "kl", "active_units", "diffusion")
 NAMES = [name for name in METRICS if name not in ("dci", "downstream_boosted")]
 

@@ -16,6 +16,8 @@ from devae_jax.training import step as training
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.types import Context, Source
 
+pytestmark = pytest.mark.xdist_group("staged")  # what its tests share is made once
+
 STAGE = 3
 MLP = {"encoder": "mlp", "decoder": "mlp", "width": 8, "group_width": 4}
 CONTEXT = Context((8, 8, 1), latent_dim=6)

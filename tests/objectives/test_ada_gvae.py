@@ -14,6 +14,8 @@ from devae_jax.objectives.ada_gvae import AGGREGATIONS, ada_gvae, distance, shar
 from devae_jax.types import Context, Model, Posterior
 from tests.objectives import devices
 
+pytestmark = pytest.mark.xdist_group("ada_gvae_pairs")  # what its tests share is made once
+
 LAYERS, PAIRS, DIM = 2, 6, 5
 CONTEXT = Context((8, 8, 1), DIM, LAYERS)
 

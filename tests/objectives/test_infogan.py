@@ -17,6 +17,8 @@ from devae_jax.objectives.infogan import VARIANTS, infogan
 from devae_jax.types import Context, Posterior
 from tests.objectives import devices
 
+pytestmark = pytest.mark.xdist_group("infogan_start")  # what its tests share is made once
+
 CONTEXT = Context((8, 8, 1), latent_dim=3)
 MODEL = gan(CONTEXT, noise_dim=2, width=4)
 

@@ -18,6 +18,8 @@ from devae_jax.objectives.elbo import evidence
 from devae_jax.types import Context
 from tests import parity
 
+pytestmark = pytest.mark.xdist_group("oracle_losses")  # what its tests share is made once
+
 FIXTURE = json.loads(
     (pathlib.Path(__file__).parents[1] / "fixtures" / "devae_losses.json").read_text()
 )

@@ -11,6 +11,8 @@ import pytest
 from devae_jax.training.checkpoint import Checkpoints, CorruptCheckpointError
 from tests.reliability.damage import KINDS, META, STEPS, abstract, hurt, leaves, state_of, write
 
+pytestmark = pytest.mark.xdist_group("damaged")  # what its tests share is made once
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):

@@ -15,6 +15,8 @@ from devae_jax.runs.run import load
 from devae_jax.runs.train import train, train_members
 from tests.runs.test_training import small
 
+pytestmark = pytest.mark.xdist_group("finished")  # what its tests share is made once
+
 
 def config_():
     return small(steps=10)

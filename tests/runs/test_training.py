@@ -17,6 +17,8 @@ from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.engine import engine
 from tests.laws.registry import config_of
 
+pytestmark = pytest.mark.xdist_group("uninterrupted")  # what its tests share is made once
+
 
 def small(method="devae", **changes):
     config = config_of(method)

@@ -14,6 +14,8 @@ from devae_jax.training.step import Layout
 from devae_jax.training.trees import part
 from tests.laws.registry import config_of
 
+pytestmark = pytest.mark.xdist_group("populations")  # what its tests share is made once
+
 COLLECTIVES = re.compile(
     r"stablehlo\.(all_reduce|all_gather|all_to_all|collective_permute|reduce_scatter)"
 )

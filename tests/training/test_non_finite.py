@@ -13,6 +13,8 @@ from devae_jax.training import loop
 from devae_jax.training import step as training
 from tests.laws.registry import config_of
 
+pytestmark = pytest.mark.xdist_group("non_finite")  # what its tests share is made once
+
 BAD = {2: np.nan, 4: np.inf}  # step -> a pixel
 
 
