@@ -53,7 +53,7 @@ def test_killed_stopped_and_restarted_run_equals_an_uninterrupted_one(whole, tmp
     assert killed_at < stopped_at < 1_000_000
     # Going on to 400 or, on a fast machine, as far as it came.
     if stopped_at < 400:
-        process("train", *train_flags(path, 400), "--noresults", cwd=tmp_path)
+        call("train", *train_flags(path, 400), "--noresults")
     rows = (path / "metrics.jsonl").read_text().splitlines()[:40]
     assert rows == (whole / "metrics.jsonl").read_text().splitlines()
 
