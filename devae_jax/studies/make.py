@@ -65,7 +65,7 @@ def reopened(path: Path) -> Study:
       ValueError: there is none that can be read.
     """
     try:
-        about = parsed((path / "study.json").read_text())
+        about = mapping(path / "study.json")
         return opened(path, about["table"], about["preset"], fit=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"no study that can be read ({error})") from error
