@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 # Tests run each program a few times: compiling it fast matters more than running it fast. The older
 # emitters compile three times faster; jaxlib 0.11 has none, and ends at a flag that it has not.
@@ -43,6 +44,16 @@ jax.config.update("jax_debug_key_reuse", True)
 def cache_dir(tmp_path_factory):
     """One data cache for the whole session."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_of_this_module():
+    """JAX keeps every program that it compiled, 3 GB in the end: they go when they are many."""
+    yield
+    memory = Path("/proc/self/statm")  # in pages
+    if memory.exists() and int(memory.read_text().split()[1]) * 4096 > 1.5e9:
+        jax.clear_caches()
+        gc.collect()
 
 
 def pytest_xdist_auto_num_workers(config):
