@@ -85,24 +85,21 @@ def test_room_of_a_disk_that_does_not_say(tmp_path, monkeypatch):
     check_room(tmp_path, 10**12)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        ValueError(f"RESOURCE_EXHAUSTED: Failed [os_error_code='{errno.ENOSPC}']"),
-        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-    ],
-)
-def test_errors_of_a_write_in_the_background(tmp_path, monkeypatch, error):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+@pytest.mark.parametrize("kind", [OSError, ValueError])  # the second from tensorstore
+def test_errors_of_a_write_in_the_background(tmp_path, monkeypatch, kind, number):
     """As orbax raises them when it is asked next; what it left half written makes room."""
     write(tmp_path / "checkpoints")
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     (tmp_path / "checkpoints" / "150.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
 
+    text = f"RESOURCE_EXHAUSTED: Failed [os_error_code='{number}']"
+
     def refuse(*_, **__):
-        raise error
+        raise kind(text) if kind is ValueError else kind(number, os.strerror(number))
 
     monkeypatch.setattr(checkpoints._manager, "wait_until_finished", refuse)
-    with pytest.raises(StorageError, match=FULL.format(".*checkpoints")):
+    with pytest.raises(StorageError, match=rf"got {os.strerror(number)} writing .*checkpoints"):
         checkpoints.close()
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["100", "50"]
     monkeypatch.undo()
