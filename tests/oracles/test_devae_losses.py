@@ -56,6 +56,7 @@ def compiled(likelihood, num_layers, channels, precision, *, convolution="fast",
             likelihood=likelihood,
             layers=layers,
             scale=scale,
+            reconstruction_weight=1.0,
             noise=lambda key, shape: noise,
         )
         loss_of = jax.value_and_grad(objective.loss, has_aux=True)
@@ -187,6 +188,7 @@ def test_training(name, precision):
             likelihood="bernoulli",
             layers="sum",
             scale=1.0,
+            reconstruction_weight=1.0,
             noise=lambda key, shape: noise,
         )
         (_, (_, metrics)), grads = jax.value_and_grad(objective.loss, has_aux=True)(
