@@ -51,12 +51,12 @@ class ConvDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: Array) -> Array:
         """[N, D] -> logits [N, H, W, C]."""
-        first, *rest = reversed(_channels(self.image_shape[0], self.width))
+        first, *rest, before, middle = reversed(_channels(self.image_shape[0], self.width))
         x = relu(Dense(8 * self.width, self.style)(z), self.style)
         x = relu(Expand(first, self.style)(x), self.style)
-        for features in rest[:-1]:
+        for features in rest:
             x = relu(Up(features, self.style)(x), self.style)
-        return to_pixels(x, rest[-1], self.image_shape[-1], self.style)
+        return to_pixels(x, (before, middle), self.image_shape[-1], self.style)
 
 
 class DlibEncoder(nn.Module):
@@ -87,10 +87,10 @@ class DlibDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: Array) -> Array:
         """[N, D] -> logits [N, H, W, C]."""
-        first, *rest = reversed(_channels(self.image_shape[0], self.width))
+        first, *rest, before, middle = reversed(_channels(self.image_shape[0], self.width))
         x = relu(Dense(8 * self.width, self.style)(z), self.style)
         x = relu(Dense(16 * first, self.style)(x), self.style).reshape(-1, 4, 4, first)
         x = to_maps(x, self.style.convolution)
-        for features in rest[:-1]:
+        for features in rest:
             x = relu(Up(features, self.style)(x), self.style)
-        return to_pixels(x, rest[-1], self.image_shape[-1], self.style)
+        return to_pixels(x, (before, middle), self.image_shape[-1], self.style)

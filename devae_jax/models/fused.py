@@ -9,10 +9,11 @@ pixels that it meets; such products are cheap beside the memory that they save.
 `first_layers`, image -> relu(down) -> relu(down): back, a kernel goes over the pixels between and
 sums the gradients of both layers' parameters.
 
-`last_layers`, x -> relu(up) -> up: forward, what the 2 x 2 pixels between that lie on a pixel of x
-give to the logits, 6 x 6 of them, is written, and XLA adds where these overlap; of a pixel between
-one word is kept, which of its channels are above 0. Back, one kernel makes the gradient in x,
-another those of the parameters.
+`last_layers`, x -> relu -> relu(up) -> up, where the first ReLU and the bias before it end the
+layer that made x: forward, what the 2 x 2 pixels between that lie on a pixel of x give to the
+logits, 6 x 6 of them, is written, and XLA adds where these overlap; of a pixel between one word is
+kept, which of its channels are above 0. Back, one kernel makes the gradient in x, another those of
+the parameters.
 
 A program writes the sum of its own tiles, and XLA adds these in a fixed order: no sum depends on
 chance. Products have the precision set around the call; sums are float32 at least. The kernels lie
@@ -84,19 +85,20 @@ first_layers.defvjp(_first_forward, _first_backward)
 
 @jax.custom_vjp
 def last_layers(
-    x: Array, kernel: Array, bias: Array, last_kernel: Array, last_bias: Array
+    x: Array, shift: Array, kernel: Array, bias: Array, last_kernel: Array, last_bias: Array
 ) -> Array:
-    """up(relu(up(x, kernel) + bias), last_kernel) + last_bias, with `strided.up`.
+    """up(relu(up(relu(x + shift), kernel) + bias), last_kernel) + last_bias, with `strided.up`.
 
     Args:
-      x: maps [N, h, h, C]
+      x: maps [N, h, h, C], what the layer before gives without its bias
+      shift: that bias, [C]
       kernel, bias: [4, 4, C, F], [F]
       last_kernel, last_bias: [4, 4, F, O], [O]
 
     Returns:
       [N, 4h, 4h, O].
     """
-    return _last_and_words(x, kernel, bias, last_kernel, last_bias)[0]
+    return _last_and_words(x, shift, kernel, bias, last_kernel, last_bias)[0]
 
 
 def _last_forward(*primals):
@@ -138,7 +140,8 @@ def _plain_first(x, kernel, bias, next_kernel, next_bias):
     return x
 
 
-def _plain_last(x, kernel, bias, last_kernel, last_bias):
+def _plain_last(x, shift, kernel, bias, last_kernel, last_bias):
+    x = jnp.maximum(x + _on_maps(shift), 0)
     between = jnp.maximum(strided.up(x, kernel) + _on_maps(bias), 0)
     return strided.up(between, last_kernel) + _on_maps(last_bias)
 
@@ -167,8 +170,8 @@ def _first_of_plain(x, kernel, bias, next_kernel, next_bias, out, gradient):
     return jax.vjp(lambda *given: _plain_first(x, *given), *parameters)[1](gradient)
 
 
-def _last_by_kernels(x, kernel, bias, last_kernel, last_bias):
-    windows, words = kernels.last_layers(x, kernel, bias, last_kernel)
+def _last_by_kernels(x, shift, kernel, bias, last_kernel, last_bias):
+    windows, words = kernels.last_layers(x, shift, kernel, bias, last_kernel)
     return _overlapped(_overlapped(windows, 1), 2) + _on_maps(last_bias), words
 
 
@@ -177,9 +180,9 @@ def _last_by_plain(x, *parameters):
     return _plain_last(x, *parameters), jnp.zeros((n, 2 * h, 2 * w), jnp.int32)
 
 
-def _last_of_kernels(x, kernel, bias, last_kernel, last_bias, words, gradient):
-    of_x = kernels.last_gradient(words, kernel, last_kernel, gradient)
-    found = kernels.last_gradients(x, kernel, bias, last_kernel, words, gradient)
+def _last_of_kernels(x, shift, kernel, bias, last_kernel, last_bias, words, gradient):
+    of_x = kernels.last_gradient(x, shift, words, kernel, last_kernel, gradient)
+    found = kernels.last_gradients(x, shift, kernel, bias, last_kernel, words, gradient, of_x)
     return of_x, *(one.astype(gradient.dtype) for one in found)
 
 

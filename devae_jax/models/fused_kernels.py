@@ -113,11 +113,13 @@ def first_gradients(
     return of_kernel, of_bias.sum(0), of_next.reshape(next_kernel.shape), of_last[0]
 
 
-def last_layers(x: Array, kernel: Array, bias: Array, last_kernel: Array) -> tuple[Array, Array]:
-    """up(relu(up(x))) before it is added up, and which numbers between are above 0.
+def last_layers(
+    x: Array, shift: Array, kernel: Array, bias: Array, last_kernel: Array
+) -> tuple[Array, Array]:
+    """up(relu(up(relu(x + shift)))) before it is added up, and where numbers between are above 0.
 
     Args:
-      x: [N, h, h, C]; kernel, bias: [4, 4, C, F], [F]; last_kernel: [4, 4, F, O]
+      x, shift: [N, h, h, C], [C]; kernel, bias: [4, 4, C, F], [F]; last_kernel: [4, 4, F, O]
 
     Returns:
       The windows of the 2 x 2 pixels between that lie on a pixel, [N, 6h, 6h, O], and a word
@@ -127,7 +129,7 @@ def last_layers(x: Array, kernel: Array, bias: Array, last_kernel: Array) -> tup
     count, wide, width = n * size**2, wider(x), SPAN**2 * outputs
     across = SPAN * outputs
 
-    def last_layers(x, kernel, bias, last_kernel, out, words):
+    def last_layers(x, shift, kernel, bias, last_kernel, out, words):
         image, i, j, exist = pixels = pixels_of(pl.program_id(0), size, count)
         q = iota(power_of_two(width))
         pixel, output = split(q, outputs)
@@ -135,7 +137,7 @@ def last_layers(x: Array, kernel: Array, bias: Array, last_kernel: Array) -> tup
 
         def of_class(place, total):
             r, s = place >> 1, place & 1
-            between = _up(x, kernel, bias, pixels, place, size)
+            between = _up(x, shift, kernel, bias, pixels, place, size)
             between = jnp.where(exist[:, None], between, 0)
             bits = jnp.where(between > 0, jnp.int32(1) << iota(features)[None], 0)
             at = (image * 2 * size + 2 * i + r) * 2 * size + 2 * j + s
@@ -160,14 +162,16 @@ def last_layers(x: Array, kernel: Array, bias: Array, last_kernel: Array) -> tup
         jax.ShapeDtypeStruct((count * width,), x.dtype),
         jax.ShapeDtypeStruct((count * CLASSES,), jnp.int32),
     ]
-    inputs = x, kernel, bias, last_kernel
+    inputs = x, shift, kernel, bias, last_kernel
     out, words = launch(last_layers, (tiles_of(count),), inputs, outs, flops, warps=8)
     shape = n, SPAN * size, SPAN * size, outputs
     return out.reshape(shape), words.reshape(n, 2 * size, 2 * size)
 
 
-def last_gradient(words: Array, kernel: Array, last_kernel: Array, gradient: Array) -> Array:
-    """Of the last two layers in their input, by the gradient [N, 4h, 4h, O] of their result."""
+def last_gradient(
+    x: Array, shift: Array, words: Array, kernel: Array, last_kernel: Array, gradient: Array
+) -> Array:
+    """Of `last_layers` in x, by the gradient [N, 4h, 4h, O] of what they give."""
     n, size, channels, features, outputs = (
         *sizes_of(gradient, 4),
         *kernel.shape[2:],
@@ -175,8 +179,8 @@ def last_gradient(words: Array, kernel: Array, last_kernel: Array, gradient: Arr
     )
     count, width, wide = n * size**2, power_of_two(TAPS * outputs), wider(gradient)
 
-    def last_gradient(words, kernel, last_kernel, gradient, out):
-        image, i, j, exist = pixels_of(pl.program_id(0), size, count)
+    def last_gradient(x, shift, words, kernel, last_kernel, gradient, out):
+        image, i, j, exist = pixels = pixels_of(pl.program_id(0), size, count)
         weights = _reversed(last_kernel, width, features, outputs)
 
         def tap(t, total):
@@ -188,24 +192,36 @@ def last_gradient(words: Array, kernel: Array, last_kernel: Array, gradient: Arr
             return total + dot(back, block(kernel, at, channels, features), 1, 1)
 
         total = lax.fori_loop(0, TAPS, tap, jnp.zeros((TILE, channels), wide))
-        put_row(out, (image, i, j, exist), size, total.astype(gradient.dtype))
+        total = jnp.where(_input(x, shift, pixels, size) > 0, total, 0)
+        put_row(out, pixels, size, total.astype(gradient.dtype))
 
     flops = 2 * count * TAPS * features * (width + channels)
     shape = jax.ShapeDtypeStruct((count * channels,), gradient.dtype)
-    inputs = words, kernel, last_kernel, gradient
+    inputs = x, shift, words, kernel, last_kernel, gradient
     (out,) = launch(last_gradient, (tiles_of(count),), inputs, [shape], flops)
     return out.reshape(n, size, size, channels)
 
 
 def last_gradients(
-    x: Array, kernel: Array, bias: Array, last_kernel: Array, words: Array, gradient: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Of the last two layers in kernel, bias, last kernel and its bias."""
+    x: Array,
+    shift: Array,
+    kernel: Array,
+    bias: Array,
+    last_kernel: Array,
+    words: Array,
+    gradient: Array,
+    of_x: Array,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Of `last_layers` in shift, kernel, bias and last kernel; and in a bias added behind."""
     n, size, channels, features, outputs = *sizes_of(x, 1), *kernel.shape[2:], last_kernel.shape[-1]
     count, width, wide = n * size**2, power_of_two(TAPS * outputs), wider(x)
-    sums = Sums(count, ((channels, features), (features,)), ((width, features), (width,)))
+    sums = Sums(
+        count,
+        ((channels, features), (features,)),
+        ((width, features), (width,), (channels,)),
+    )
 
-    def last_gradients(x, kernel, bias, last_kernel, words, gradient, total):
+    def last_gradients(x, shift, kernel, bias, last_kernel, words, gradient, of_x, total):
         weights = _reversed(last_kernel, width, features, outputs)
 
         def of_tap(t, image, i, j, exist):
@@ -213,41 +229,56 @@ def last_gradients(
             r, s = 2 * i + (t >> 2) - 1, 2 * j + (t & 3) - 1
             there = exist & inside(r, 2 * size) & inside(s, 2 * size)
             back = _back(gradient, words, weights, (image, r, s, there), size, outputs)
-            mine = row_of(x, (image, i, j, exist), size, channels)
+            mine = _input(x, shift, (image, i, j, exist), size)
             return dot(mine, back.astype(x.dtype), 0, 0), jnp.sum(back, 0)
 
         def of_class(place, image, i, j, exist):
             """The last layer's by the pixels of a class."""
-            between = _up(x, kernel, bias, (image, i, j, exist), place, size)
+            between = _up(x, shift, kernel, bias, (image, i, j, exist), place, size)
             r, s = 2 * i + (place >> 1), 2 * j + (place & 1)
             window = window_of(gradient, (image, r, s, exist), 4 * size, outputs)
-            return dot(window, between.astype(x.dtype), 0, 0), jnp.sum(window.astype(wide), 0)
+            of_last = dot(window, between.astype(x.dtype), 0, 0)
+            once = image, i, j, exist & (place == 0)  # one class reads them for all
+            of_shift = jnp.sum(row_of(of_x, once, size, channels).astype(wide), 0)
+            return of_last, jnp.sum(window.astype(wide), 0), of_shift
 
         sums.add(total, size, of_tap, of_class, wide)
 
     flops = 2 * count * features * (TAPS + CLASSES) * (width + channels)
-    inputs = x, kernel, bias, last_kernel, words, gradient
-    (of_kernel, of_bias), (of_last, of_windows) = sums.run(last_gradients, inputs, wide, flops)
+    inputs = x, shift, kernel, bias, last_kernel, words, gradient, of_x
+    (of_kernel, of_bias), (of_last, of_windows, of_shift) = sums.run(
+        last_gradients, inputs, wide, flops
+    )
     of_last = of_last.sum(0)[: TAPS * outputs].reshape(4, 4, outputs, features)
-    windows = of_windows.sum(0)[: TAPS * outputs].reshape(4, 4, outputs)
+    # Each pixel between, and each of the logits, is in the middle of one window alone.
+    middle = of_windows.sum(0)[: TAPS * outputs].reshape(4, 4, outputs)[1:3, 1:3]
     return (
+        of_shift[0],
         of_kernel[::-1].reshape(kernel.shape),
-        # Each pixel between, and each of the logits, is in the middle of one window alone.
         of_bias.reshape(4, 4, features)[1:3, 1:3].sum((0, 1)),
         of_last[::-1, ::-1].swapaxes(2, 3),
-        windows[1:3, 1:3].sum((0, 1)),
+        # Not as a sum, which would be a kernel.
+        middle[0, 0] + middle[0, 1] + middle[1, 0] + middle[1, 1],
     )
 
 
-def _up(x: Any, kernel: Any, bias: Any, pixels: Any, place: Any, size: int) -> Array:
-    """relu(up(x)) at the pixels of a class: [TILE, F]."""
+def _input(x: Any, shift: Any, pixels: Any, size: int) -> Array:
+    """relu(x + shift) at pixels, 0 where there are none: [TILE, C]."""
+    _, i, j, exist = pixels
+    there = exist & inside(i, size) & inside(j, size)
+    row = row_of(x, pixels, size, shift.shape[0]).astype(wider(x))
+    row = jnp.maximum(row + shift[...].astype(row.dtype)[None], 0)
+    return jnp.where(there[:, None], row, 0).astype(x.dtype)
+
+
+def _up(x: Any, shift: Any, kernel: Any, bias: Any, pixels: Any, place: Any, size: int) -> Array:
+    """relu(up(relu(x + shift)) + bias) at the pixels of a class: [TILE, F]."""
     image, i, j, exist = pixels
-    features = bias.shape[0]
-    channels = kernel.shape[0] // TAPS // features
+    channels, features = shift.shape[0], bias.shape[0]
 
     def add(one, total):
         di, dj, tap = met(place, one)
-        mine = row_of(x, (image, i + di, j + dj, exist), size, channels)
+        mine = _input(x, shift, (image, i + di, j + dj, exist), size)
         at = (TAPS - 1 - tap) * channels * features
         return total + dot(mine, block(kernel, at, channels, features))
 

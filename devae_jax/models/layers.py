@@ -168,18 +168,22 @@ def from_pixels(
     return x
 
 
-def to_pixels(x: Array, features: int, channels: int, style: Style) -> Array:
-    """The last two layers of a decoder: maps of size H -> logits [N, 4H, 4H, channels]."""
-    middle, last = Up(features, style), Up(channels, style)
-    if style.convolution in ("cells", "fused"):
-        layers = cells.last_layers
-        if style.convolution == "fused":
-            from devae_jax.models import fused
+def to_pixels(x: Array, features: tuple[int, int], channels: int, style: Style) -> Array:
+    """The last three layers of a decoder: maps of size H -> logits [N, 8H, 8H, channels]."""
+    before, middle, last = (Up(count, style) for count in (*features, channels))
+    if style.convolution == "fused":
+        from devae_jax.models import fused
 
-            if fused.fits(x.shape[1], x.shape[-1], features):
-                layers = fused.last_layers
-        kernel, bias = middle.parameters(x.shape[-1])
-        return layers(x.astype(style.dtype), kernel, bias, *last.parameters(features))
+        if fused.fits(2 * x.shape[1], *features):
+            x = x.astype(style.dtype)
+            kernel, shift = before.parameters(x.shape[-1])
+            x = strided.up(x, kernel, style.convolution)
+            weights = middle.parameters(features[0]), last.parameters(features[1])
+            return fused.last_layers(x, shift, *weights[0], *weights[1])
+    x = relu(before(x), style)
+    if style.convolution in ("cells", "fused"):
+        kernel, bias = middle.parameters(features[0])
+        return cells.last_layers(x, kernel, bias, *last.parameters(features[1]))
     return strided.to_images(last(relu(middle(x), style)), style.convolution)
 
 

@@ -28,7 +28,7 @@ class Encoder(nn.Module):
         features = self.trunk(images, train)
         out = Dense(self.heads * 2 * self.latent_dim, self.style, name="head")(features)
         out = widen(out).reshape(-1, self.heads, 2, self.latent_dim)
-        mean, logvar = out.transpose(2, 1, 0, 3)
+        mean, logvar = (out[:, :, i].swapaxes(0, 1) for i in range(2))
         return Posterior(mean=mean, logvar=logvar)
 
 

@@ -92,7 +92,9 @@ def train_step(
         grads, metrics = jax.lax.pmean((grads, metrics), layout.axis_name)
 
     mask = objective.trainable(state.params, state.step)
-    updates, opt_state = program.optimizer(hparams, mask, state.step).update(
+    # XLA:GPU joins the updates of parameters of one shape where they share more than scalars.
+    numbers = _as_one(hparams) if layout.platform == "gpu" else hparams
+    updates, opt_state = program.optimizer(numbers, mask, state.step).update(
         grads, state.opt_state, state.params
     )
     # Outside XLA:CPU every sum of a leaf is a kernel or two: one vector is one sum.
@@ -139,6 +141,17 @@ def _accumulated(
     total, _ = jax.lax.scan(add, part(0), jnp.arange(1, parts))
     metrics, grads = jax.tree.map(lambda x: x / parts, total)
     return state.carry, metrics, grads
+
+
+def _as_one(numbers: Hparams) -> Hparams:
+    """The same numbers; all float32 scalars are parts of one vector in memory."""
+    scalars = {
+        name: x for name, x in numbers.items() if jnp.shape(x) == () and x.dtype == jnp.float32
+    }
+    if not scalars:
+        return numbers
+    vector = jax.lax.optimization_barrier(jnp.stack(list(scalars.values())))
+    return numbers | dict(zip(scalars, vector, strict=True))
 
 
 def _unless_finite(before: Any, after: Any, metrics: Metrics) -> tuple[Any, Metrics]:

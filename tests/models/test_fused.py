@@ -14,7 +14,8 @@ from devae_jax.models import conv_nets, fused, strided, tiles
 from devae_jax.models.layers import Style
 
 
-def native_last(x, kernel, bias, last_kernel, last_bias):
+def native_last(x, shift, kernel, bias, last_kernel, last_bias):
+    x = jnp.maximum(x + shift.reshape(1, 1, 1, -1), 0)
     between = jnp.maximum(strided.up(x, kernel) + bias.reshape(1, 1, 1, -1), 0)
     return strided.up(between, last_kernel) + last_bias.reshape(1, 1, 1, -1)
 
@@ -40,6 +41,8 @@ def shapes(end, images, size, channels, between=16, small=16, members=()):
     if end == "last":
         large, little, first, second = little, large, second[::-1], first[::-1]
     weights = [(4, 4, *first), first[1:], (4, 4, *second), second[1:]]
+    if end == "last":
+        weights = [(small,), *weights]
     return [large, *((*members, *shape) for shape in weights), little]
 
 
@@ -56,7 +59,8 @@ def value_and_grads(function, *given):
 
 
 def check(ours, expected, tolerance):
-    what = ("value", "d x", "d kernel", "d bias", "d next kernel", "d next bias")
+    what = "value", "d x", "d shift", "d kernel", "d bias", "d next kernel", "d next bias"
+    what = what if len(ours) == len(what) else (*what[:2], *what[3:])
     for name, a, b in zip(what, ours, expected, strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         assert a.shape == b.shape
