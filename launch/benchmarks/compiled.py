@@ -85,19 +85,29 @@ CHIPS = {
         start_s=0.0,
     ),
 }
+_FUSED: dict[str, object] = {"model.convolution": "fused"}
+_LOW: dict[str, object] = {"model.dtype": "bfloat16"}
 # (members, K, what differs), the most telling first; cases that time does not allow are named.
 CASES: Mapping[str, tuple[tuple[int, int, dict[str, object]], ...]] = {
     "cuda": (
         (0, 1, {}),
+        (0, 1, _FUSED),
         (0, 3, {}),
+        (0, 3, _FUSED),
         (16, 1, {}),
-        (0, 1, {"model.dtype": "bfloat16"}),
-        (64, 1, {}),
-        (16, 3, {}),
-        (0, 3, {"model.dtype": "bfloat16"}),
+        (16, 1, _FUSED),
+        (0, 1, _LOW),
+        (0, 1, _LOW | _FUSED),
+        (0, 3, _LOW),
+        (0, 3, _LOW | _FUSED),
+        (64, 1, _FUSED),
+        (16, 3, _FUSED),
+        (64, 3, _FUSED),
+        (0, 1, {"model.convolution": "native"}),
         (0, 1, {"matmul_precision": "float32"}),
+        (0, 1, _FUSED | {"matmul_precision": "float32"}),
     ),
-    "tpu": ((0, 3, {}), (0, 1, {}), (16, 1, {})),
+    "tpu": ((0, 3, {}), (0, 1, {}), (16, 1, {}), (16, 3, {}), (64, 1, {}), (64, 3, {})),
 }
 
 
@@ -140,7 +150,9 @@ def topology(platform: str, name: str = "") -> list[Any]:
             topology_name="h100", platform="cuda", topology=name, target_config=H100
         )
     else:
-        found = topologies.get_topology_desc(topology_name=name, platform="tpu")
+        # A host holds 2 x 2 chips if nothing is said, which one chip does not divide.
+        host = {"chips_per_host_bounds": (1, 1, 1)} if name == known[0] else {}
+        found = topologies.get_topology_desc(topology_name=name, platform="tpu", **host)
     return list(found.devices)
 
 

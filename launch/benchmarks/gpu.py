@@ -31,6 +31,7 @@ RUNS = {1: 60, 3: 20}  # by K: 4 methods x 2 data sets x 10 seeds, one of the fo
 GB = 1e-9
 POPULATIONS = {  # how members compute in one program: convolutions and form
     "in turn": ("cells", GPU),
+    "in turn, fused ends": ("fused", GPU),
     "in turn, native convolutions": ("native", GPU),
     "grouped convolutions": ("native", ACCELERATOR),
     "matrix products": ("fast", ACCELERATOR),
@@ -94,14 +95,18 @@ def run(options: Options) -> list[Row]:
                 f"{size} members, K = {layers}, {case}",
                 functools.partial(_population, bench, layers, size, case),
             )
-    others = {
-        "matmul_precision": "float32",
-        "model.dtype": "bfloat16",
-        "model.convolution": "native",
-    }
-    for key, value in others.items():
-        changed = functools.partial(_one, bench, 1, "sum", changes={key: value})
-        bench.section(f"one run, {value}", changed)
+    fused = {"model.convolution": "fused"}  # "auto" is "cells"
+    others: list[tuple[int, dict[str, str]]] = [
+        (1, fused),
+        (3, fused),
+        (1, {"model.convolution": "native"}),
+        (1, {"matmul_precision": "float32"}),
+        (1, {"model.dtype": "bfloat16"}),
+        (1, {"model.dtype": "bfloat16", **fused}),
+    ]
+    for layers, changes in others:
+        changed = functools.partial(_one, bench, layers, "sum", changes=changes)
+        bench.section(f"one run, K = {layers}, {', '.join(changes.values())}", changed)
     if _torch_device(options) == "cuda":
         bench.section("torch.compile", lambda: _one(bench, 1, "sum", compiled=True), factor=2.0)
     if bench.best.keys() == RUNS.keys():

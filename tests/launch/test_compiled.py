@@ -97,22 +97,31 @@ def rows(platform, *arguments, minutes=0.0):
         return json.load(file)
 
 
+# Each bound is a little above what was counted: a pass over the largest maps is 0.07 GB. Of kernels
+# jaxlib 0.11 counts one more than 0.10. (kernels, GB, temporary MB, transposed convolutions)
+H100 = {
+    "one run, K = 1, tensorfloat32": (108, 0.92, 155, 5),
+    "one run, K = 1, tensorfloat32, bfloat16": (125, 0.48, 80, 5),
+    "one run, K = 3, tensorfloat32": (120, 1.8, 335, 5),
+    "16 members, K = 1, tensorfloat32": (108, 0.92, 310, 5),
+    "one run, K = 1, tensorfloat32, fused": (81, 0.37, 65, 4),
+    "one run, K = 1, float32, fused": (81, 0.37, 65, 4),
+    "one run, K = 1, tensorfloat32, bfloat16, fused": (100, 0.22, 40, 4),
+    "one run, K = 3, tensorfloat32, fused": (95, 0.75, 150, 4),
+    "16 members, K = 1, tensorfloat32, fused": (81, 0.37, 220, 4),
+}
+
+
 @pytest.mark.slow
 def test_an_h100s_step_stays_small(tmp_path, monkeypatch):
-    """Each bound is a little above what was counted: a pass over the large maps is 0.07 GB."""
     monkeypatch.chdir(tmp_path)
     found = {row["case"].removeprefix("1 x cuda, "): row for row in rows("cuda", minutes=30.0)}
-    for case, kernels, gigabytes, megabytes in (
-        ("one run, K = 1, tensorfloat32", 120, 0.92, 155),
-        ("one run, K = 1, tensorfloat32, bfloat16", 135, 0.48, 80),
-        ("one run, K = 3, tensorfloat32", 132, 1.8, 335),
-        ("16 members, K = 1, tensorfloat32", 120, 0.92, 310),
-    ):
+    for case, (kernels, gigabytes, megabytes, transposed) in H100.items():
         row = found[case]
-        assert row["kernels"] <= kernels
-        assert row["GB a member"] <= gigabytes
-        assert row["temporary MB"] <= megabytes
-        assert row["convolution BackwardInput"] == 5  # no map with zeros in it
+        assert row["kernels"] <= kernels, case
+        assert row["GB a member"] <= gigabytes, case
+        assert row["temporary MB"] <= megabytes, case
+        assert row["convolution BackwardInput"] == transposed  # no map with zeros in it
         assert not any("grouped" in key for key in row)
 
 
