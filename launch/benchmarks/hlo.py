@@ -44,20 +44,31 @@ class Instruction(NamedTuple):
 def kernels(text: str) -> list[Instruction]:
     """The kernels of one step of a scheduled program, in order.
 
-    Those of the body of its longest loop, where that holds most of them, and so on inwards. Bytes
-    are of all operands and results, but of an operand of which a kernel takes a slice or some
-    rows, such as a table of data, what it takes.
+    Those of the body of its longest loop, where that starts more of them in all than lie around
+    it, and so on inwards. Bytes are of all operands and results, but of an operand of which a
+    kernel takes a slice or some rows, such as a table of data, what it takes. A kernel of Triton is
+    one like any other: it reads parts of its operands more than once, and caches hold these.
     """
     computations = _computations(text)
     sources = _sources(text)
 
     def innermost(name: str) -> list[Instruction]:
         found = _kernels(computations, computations[name], sources)
-        bodies = [line.called("body") for line in computations[name] if line.kind == "while"]
-        inner = max(map(innermost, bodies), key=len, default=[])
-        return inner if 2 * len(inner) > len(found) else found
+        loops = [
+            (innermost(line.called("body")), _trips(line))
+            for line in computations[name]
+            if line.kind == "while"
+        ]
+        inner, trips = max(loops, key=lambda loop: len(loop[0]), default=([], 0))
+        return inner if trips * len(inner) > len(found) else found
 
     return innermost("ENTRY")
+
+
+def _trips(loop: Line) -> int:
+    """How often a loop goes round as XLA knows; twice, if it does not."""
+    known = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', loop.tail)
+    return int(known.group(1)) if known else 2
 
 
 def nbytes(shape: str) -> int:

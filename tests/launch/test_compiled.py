@@ -61,6 +61,15 @@ def test_kernels_are_those_of_the_loop():
     assert hlo.convolutions(found) == {"groupedForward": 1, "BackwardInput": 1}
 
 
+def test_a_loop_counts_for_as_often_as_it_goes_round():
+    """A member's state is read and written by many kernels, once for all its steps."""
+    around = "".join(f"  %a{i} = f32[8] add(%images, %images)\n" for i in range(9))
+    text = TEXT.replace("  ROOT %loop", around + "  ROOT %loop")
+    assert len(hlo.kernels(text)) == 10 + 1  # with the loop itself
+    known = 'body=%body, backend_config={"known_trip_count":{"n":"10"}}'
+    assert len(hlo.kernels(text.replace("body=%body", known))) == 3
+
+
 def test_of_a_table_the_rows_count_that_are_read():
     alone = TEXT.replace("ROOT %loop = (s32[], f32[8,4]) while", "ROOT %loop = f32[] call")
     images, _ = hlo.kernels(alone)
