@@ -54,7 +54,7 @@ def get_config() -> ConfigDict:
                 "num_layers": 1,  # K latent layers
                 "latents": "single",  # or dit, linear, parallel
                 "init": "torch",  # or glorot
-                "convolution": "auto",  # fast on CPU, native elsewhere
+                "convolution": "auto",  # fast on CPU, cells on GPU, native elsewhere
                 "dtype": "float32",  # of the computation; parameters stay float32
                 "remat": placeholder(bool),  # of residual, resnet: blocks computed again going back
                 "width": placeholder(int),  # channels of the first layer; unset: the published one

@@ -35,8 +35,8 @@ def launch(
 ) -> Sequence[Array]:
     """Runs a kernel for each program of a grid, on whole arrays; `flops` are those of its dots.
 
-    With 4 warps a program, as ptxas counts for an H100, nothing but one kernel in full float32
-    moves registers to memory; with 8 fewer programs share a multiprocessor.
+    With 4 warps a program ptxas needs no memory for registers on an H100, in any precision. With
+    8 it does not either, but fewer programs share a multiprocessor.
     """
     arrays: list[Any] = [*inputs, *outputs]
     moved = sum(x.size * x.dtype.itemsize for x in arrays)

@@ -133,5 +133,6 @@ def test_choose():
         assert strided.choose("auto", platform) == convolution
         assert strided.choose("native", platform) == "native"
         assert strided.choose("fast", platform) == "fast"
+        assert strided.choose("fused", platform) == ("fused" if platform == "gpu" else "cells")
     with pytest.raises(ValueError, match=r"'natve', expected one of .* did you mean 'native'"):
         strided.choose("natve", "cpu")
