@@ -8,11 +8,15 @@ images = run.decode(posterior.mean[0], layer=0)
 
 from typing import TYPE_CHECKING, Any
 
+from devae_jax.allocator import keep_freed_memory
+
 if TYPE_CHECKING:
     from devae_jax.runs.run import load as load
     from devae_jax.runs.train import train as train
 
 __version__ = "0.2.0"
+
+keep_freed_memory()  # here, as it is of no use once JAX has devices
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,5 @@
 """What every entry point does first and last."""
 
-import ctypes
 import os
 import re
 import sys
@@ -28,7 +27,6 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
     Args:
       commands: what the first argument may be, passed to `main`; empty: no arguments.
     """
-    keep_freed_memory()
 
     def guarded(argv: list[str]) -> int:
         logging.set_verbosity(logging.WARNING)
@@ -157,17 +155,3 @@ def enable_compilation_cache() -> None:
     folder = Path(cache).expanduser() / "devae_jax" / "compiled"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
-
-
-def keep_freed_memory() -> None:
-    """Lets glibc reuse freed buffers instead of returning them to the kernel.
-
-    XLA:CPU allocates its temporary buffers anew at every step; without this, page faults cost
-    about a third of a small step. No effect on other platforms.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        for parameter, value in ((-8, 1), (-4, 0), (-1, 2**31 - 1), (-2, 2**28)):
-            # M_ARENA_MAX = 1, as only the main heap holds buffers over 64 MB; M_MMAP_MAX = 0,
-            # M_TRIM_THRESHOLD and M_TOP_PAD large; musl has no mallopt.
-            getattr(libc, "mallopt", lambda *_: 0)(parameter, value)

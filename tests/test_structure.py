@@ -25,7 +25,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {  # part -> parts it may import besides i
     "evaluation": ("data", "metrics"),
     "runs": ("program", "evaluation", "training", "metrics", "data", "viz"),
     "studies": ("runs", "program", "evaluation", "training", "metrics", "viz", "configs"),
-    "__init__": ("runs",),
+    "allocator": (),
+    "__init__": ("allocator", "runs"),
 }
 ONLY_IN = {  # library -> the files that may import it at all
     "orbax": ("training/checkpoint.py",),

@@ -58,9 +58,8 @@ def call(script: str, *arguments, code: int = 0) -> str:
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
             mock.patch.object(sys, "argv", [path, *map(str, arguments)]),
-            # The tests keep what they compile, and give memory back.
+            # The tests keep what they compile.
             mock.patch("devae_jax.launch.common.enable_compilation_cache"),
-            mock.patch("devae_jax.launch.common.keep_freed_memory"),
         ):
             runpy.run_path(path, run_name="__main__")
         ended = 0

@@ -30,12 +30,10 @@ def look(folder):
 
 
 def main(folder, steps):
-    from devae_jax.launch.common import keep_freed_memory
     from devae_jax.runs.train import train
     from devae_jax.training import loop
     from tests.laws.registry import config_of
 
-    keep_freed_memory()
     config = config_of("beta_vae")
     config.model.encoder = config.model.decoder = "mlp"
     config.steps, config.batch_size = steps, 8

@@ -1,5 +1,7 @@
 """ResNet-50 with wide latents, in bfloat16, trains for real steps."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from devae_jax.program import plan as programs
 from devae_jax.training.engine import engine
 from tests.laws.registry import config_of
 
-CASES = [("devae", 1024, 64), ("beta_vae", 2048, 64), ("beta_vae", 1024, 128), ("devae", 2048, 128)]
+CASES = list(itertools.product(("devae", "beta_vae"), (1024, 2048), (64, 128)))
 
 
 def plan_of(method, dim, size, remat):
