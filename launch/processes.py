@@ -99,12 +99,7 @@ def join(job: Job) -> None:
             initialization_timeout=job.patience,
             heartbeat_timeout_seconds=HEARTBEAT,
         )
-    except ValueError as error:
-        raise ValueError(
-            f"got no job of many processes ({error}), expected one that JAX detects; give "
-            "--coordinator, --processes and --process"
-        ) from error
-    except RuntimeError as error:
+    except jax.errors.JaxRuntimeError as error:
         reason = next(iter(str(error).splitlines()), "")
         if "start RPC server" in reason:
             raise ValueError(
@@ -114,6 +109,11 @@ def join(job: Job) -> None:
         raise ValueError(
             f"got no job within {job.patience} s ({reason}), expected process 0 to answer; start "
             "it, fix the address, or set --patience"
+        ) from error
+    except (ValueError, RuntimeError) as error:  # the latter of Kubernetes, in many lines
+        raise ValueError(
+            f"got no job of many processes ({' '.join(str(error).split())}), expected one that "
+            "JAX detects; give --coordinator, --processes and --process"
         ) from error
 
 

@@ -19,6 +19,9 @@ import json, os, sys
 import jax
 from devae_jax.launch import processes
 devices, version = json.loads(sys.argv[1])
+if "SUBDOMAIN" in os.environ:
+    from tests.integration import kubernetes_api
+    kubernetes_api.install(os.environ["SUBDOMAIN"])
 if "GCE_METADATA_IP" in os.environ:
     del os.environ["TPU_SKIP_MDS_QUERY"]  # JAX sets it where there are no chips
 processes.join(processes.Job(local_devices=devices and tuple(devices), patience=60))
@@ -93,6 +96,13 @@ def gke_tpu(process, local):
     }
 
 
+def kubernetes(process, local):
+    """A pod of an indexed job with a headless service, whose API answers."""
+    del local
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "HOSTNAME": "localhost", "SUBDOMAIN": "pods"}
+    return pod | {"JOB_COMPLETION_INDEX": str(process)}
+
+
 def start(variables, devices, version):
     others = ("SLURM", "OMPI", "XLA", "TPU", "MEGASCALE", "KUBERNETES")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(others)}
@@ -145,6 +155,29 @@ def test_open_mpi():
 @pytest.mark.parametrize("cluster", [tpu_vm, gke_tpu])
 def test_a_tpu_slice_takes_all_devices_of_each_machine(cluster):
     assert joined(cluster, (0, 0)) == [[0, 2, "all"], [1, 2, "all"]]
+
+
+@pytest.mark.slow
+def test_kubernetes_tells_each_pod_its_number_and_how_many_there_are():
+    assert joined(kubernetes, (0, 0)) == [[0, 2, "all"], [1, 2, "all"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"SUBDOMAIN": ""}, "Pods within a job need a headless service"),
+        ({"SUBDOMAIN": "forbidden"}, "Kubernetes API Error: 403 - Forbidden"),
+        ({"JOB_COMPLETION_INDEX": None}, 'completionMode: "Indexed"'),
+    ],
+)
+def test_what_kubernetes_lacks_is_named(change, reason):
+    pod = {name: value for name, value in (kubernetes(0, 0) | change).items() if value is not None}
+    one = start(pod, None, "1")
+    _, errors = one.communicate(timeout=120)
+    said = [line for line in errors.splitlines() if line.startswith("ValueError: ")][-1]
+    assert "got no job of many processes (" in said and "give --coordinator" in said
+    assert reason in said
 
 
 @pytest.mark.slow
