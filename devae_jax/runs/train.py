@@ -4,8 +4,8 @@ import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from devae_jax.evaluation.evaluate import available, by_score, evaluate
+from devae_jax.files import StorageError
 from devae_jax.metrics.choice import metrics_of
 from devae_jax.program import plan as programs
 from devae_jax.program.keys import flatten, to_json
@@ -26,6 +27,9 @@ from devae_jax.training.engine import Engine, engine
 from devae_jax.training.platform import precision_on
 from devae_jax.training.sinks import Followed, opened
 from devae_jax.types import TrainState
+
+REFUSALS = (StorageError, ValueError)  # what ends a run before it starts
+T = TypeVar("T")
 
 
 def train(
@@ -66,7 +70,7 @@ def train_members(
 
 
 def _train(config, members, workdir, overwrite, profile, resume_results) -> list[Run]:
-    plan = programs.plan(programs.complete(config), members)
+    plan = together(lambda: programs.plan(programs.complete(config), members))
     folder = Folder(workdir)
     if jax.process_count() > 1:
         on_disk(workdir)
@@ -84,20 +88,22 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
         if plan.progress and first:
             print(f"each device holds {needed}", file=sys.stderr, flush=True)
 
-    with folder.writing() if first else contextlib.nullcontext():
+    def ready() -> None:
+        """Process 0 makes the folder ready; all are checked for what they need."""
+        if not first:
+            return affordable()
+        folder.prepare(
+            plan.config,
+            numbers,
+            overwrite=overwrite,
+            resume_results=resume_results,
+            check=affordable,
+        )
+
+    with contextlib.ExitStack() as stack:
+        together(lambda: stack.enter_context(folder.writing()) if first else None)
         _check_shared(folder)
-        if first:
-            folder.prepare(
-                plan.config,
-                numbers,
-                overwrite=overwrite,
-                resume_results=resume_results,
-                check=affordable,
-            )
-        else:
-            affordable()
-        if jax.process_count() > 1:
-            multihost_utils.sync_global_devices("the folder is ready")
+        together(ready)
         if plan.progress and first:
             print(plan.conventions, _computing(plan), sep="\n", file=sys.stderr, flush=True)
         if profile:
@@ -122,6 +128,33 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
     return runs_of(plan, states, step=step, folder=folder, functions=functions)
 
 
+def together(work: Callable[[], T]) -> T:
+    """What `work` returns here, once it has ended in every process of the job.
+
+    Raises:
+      ValueError, StorageError: what it refused here; elsewhere the same kind, with the first
+        process that refused and its words.
+    """
+    if jax.process_count() == 1:
+        return work()
+    result: Any = None
+    refusal: Exception | None = None
+    try:
+        result = work()
+    except REFUSALS as error:
+        refusal = error
+    said = "" if refusal is None else f"{int(isinstance(refusal, ValueError))}{refusal}"
+    letters = np.frombuffer(said.encode()[:4096].ljust(4096, b"\0"), np.uint8)
+    everyone = multihost_utils.process_allgather(letters)
+    if refusal is not None:
+        raise refusal
+    for process, line in enumerate(everyone):
+        text = line.tobytes().rstrip(b"\0").decode(errors="replace")
+        if text:
+            raise REFUSALS[int(text[0])](f"process {process}: {text[1:]}")
+    return result
+
+
 def _check_shared(folder: Folder) -> None:
     """That all processes of a job see the folder that the first one holds: all save in it.
 
@@ -130,7 +163,6 @@ def _check_shared(folder: Folder) -> None:
     """
     if jax.process_count() == 1:
         return
-    multihost_utils.sync_global_devices("the folder is held")
     mine = np.frombuffer(hashlib.sha256(held(folder.path).encode()).digest(), np.uint8)
     seen = multihost_utils.process_allgather(mine)
     other = (seen != seen[0]).any(axis=1)

@@ -181,14 +181,17 @@ def test_a_stream_goes_on_in_mid_epoch_with_another_number_of_processes(tmp_path
         np.testing.assert_allclose(found, alone, rtol=1e-5)
 
 
-def begin(folder, *changes, count=2, everywhere=False):
-    """`launch/train.py --distributed` without end, a process for each; changes of the last."""
+def begin(folder, *changes, count=2, everywhere=False, places=(None, None)):
+    """`launch/train.py --distributed` without end, a process for each; changes of the last.
+
+    places: where each runs
+    """
     place = f"--coordinator=127.0.0.1:{free_port()}"
     flags = [*train_flags(folder, 1_000_000), "--distributed", place, f"--processes={count}"]
     flags = [flag for flag in flags if "parallel.devices" not in flag]
     flags += ["--config.batch_size=64"]
     more = [changes if everywhere else ()] * (count - 1) + [changes]
-    return [start("train", *flags, f"--process={i}", *more[i]) for i in range(count)]
+    return [start("train", *flags, f"--process={i}", *more[i], cwd=places[i]) for i in range(count)]
 
 
 def newest(folder) -> int:
@@ -245,6 +248,34 @@ def test_a_run_that_does_not_fit_stops_all(tmp_path, mode):
         assert one.returncode == EXIT_BAD_INPUT, output
         assert "on each device, expected one that fits" in output
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("refusing", [0, 1])
+def test_what_one_process_refuses_all_refuse(tmp_path, refusing):
+    """Process 0 finds a file where a folder should be, or process 1 has none of the images."""
+    folder, places = tmp_path / "run", [tmp_path / "0", tmp_path / "1"]
+    folder.mkdir()
+    for place in places:
+        place.mkdir()
+    changes = []
+    if refusing == 0:
+        (folder / "checkpoints").write_text("")
+    else:
+        (places[0] / "images").mkdir()
+        for i in range(64):
+            picture = Image.fromarray(np.full((16, 16), i, np.uint8))
+            picture.save(places[0] / "images" / f"{i}.png")
+        data = ("name=folder", "path=images", "image_size=16", "channels=1", "source.kind=stream")
+        changes = [f"--config.data.{change}" for change in data]
+    running = begin(folder, *changes, everywhere=True, places=places)
+    said = []
+    for one in running:
+        output, _ = one.communicate(timeout=120)
+        assert one.returncode == EXIT_BAD_INPUT, output
+        (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+        said.append(line.removeprefix("error: "))
+    assert said[1 - refusing] == f"process {refusing}: {said[refusing]}"
 
 
 @pytest.mark.slow
