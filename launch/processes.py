@@ -87,8 +87,12 @@ def join(job: Job) -> None:
             f"got --process={job.process} of --processes={job.processes}, expected 0 to "
             f"{job.processes - 1}; fix it"
         )
-    if job.coordinator is not None and job.process:
-        _reach(job.coordinator, job.patience)
+    if job.coordinator is not None and job.process is not None:
+        host, port = _host_and_port(job.coordinator)
+        if job.process:
+            _reach(host, port, job)
+        else:
+            _check_free(port, job)
     devices = None if job.local_devices is None else list(job.local_devices)
     try:
         jax.distributed.initialize(
@@ -101,11 +105,6 @@ def join(job: Job) -> None:
         )
     except jax.errors.JaxRuntimeError as error:
         reason = next(iter(str(error).splitlines()), "")
-        if "start RPC server" in reason:
-            raise ValueError(
-                f"got no server ({reason}) at --coordinator={job.coordinator}, expected a free "
-                "port of this machine; choose another"
-            ) from error
         raise ValueError(
             f"got no job within {job.patience} s ({reason}), expected process 0 to answer; start "
             "it, fix the address, or set --patience"
@@ -117,20 +116,38 @@ def join(job: Job) -> None:
         ) from error
 
 
-def _reach(address: str, patience: float) -> None:
+def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(f"got --coordinator={address}, expected host:port; fix it")
-    end = time.monotonic() + patience
+    return host.strip("[]"), int(port)
+
+
+def _check_free(port: int, job: Job) -> None:
+    """That JAX can listen on a port of this machine: where it cannot, it may end by SIGSEGV."""
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    try:
+        socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
+    except (OSError, OverflowError) as error:  # the second from a port above 65535
+        raise ValueError(
+            f"got --coordinator={job.coordinator} ({error}), expected a free port of this "
+            "machine; choose another"
+        ) from error
+
+
+def _reach(host: str, port: int, job: Job) -> None:
+    end = time.monotonic() + job.patience
     while True:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            socket.create_connection((host, port), timeout=5).close()
             return
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             if time.monotonic() > end:
                 raise ValueError(
-                    f"got no answer from --coordinator={address} in {patience} s ({error}), "
-                    "expected process 0 there; start it, fix the address, or set --patience"
+                    f"got no answer from --coordinator={job.coordinator} in {job.patience} s "
+                    f"({error}), expected process 0 there; start it, fix the address, or set "
+                    "--patience"
                 ) from error
             time.sleep(0.2)
 

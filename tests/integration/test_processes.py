@@ -307,14 +307,26 @@ def test_a_job_that_cannot_be_joined_is_named(job, message):
         processes.join(job)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", ""])
+def test_a_port_in_use_is_named(host):
+    """JAX, which comes next, would end the process."""
+    with socket.create_server((host, 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ValueError, match=f"--coordinator={place} .*expected a free port"):
+            processes.join(processes.Job(place, 2, 0))
+    with pytest.raises(ValueError, match=r"127\.0\.0\.1:99999 .*expected a free port"):
+        processes.join(processes.Job("127.0.0.1:99999", 2, 0))
+    processes._check_free(free_port(), processes.Job())
+
+
 @pytest.mark.slow
-def test_a_port_in_use_is_named(tmp_path):
+def test_a_port_in_use_ends_a_command_in_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = f"--coordinator=127.0.0.1:{taken.getsockname()[1]}"
         job_of_two = ["--distributed", place, "--processes=2", "--process=0"]
         text = process("train", *train_flags(tmp_path / "run", 10), *job_of_two, code=2)
-    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
-    assert f"{place}, expected a free port of this machine" in line
+    (line,) = text.splitlines()
+    assert line.startswith(f"error: got {place} (") and "expected a free port" in line
     assert not (tmp_path / "run").exists()
 
 
