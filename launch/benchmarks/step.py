@@ -1,5 +1,7 @@
 """One training step against plain PyTorch, in the same run: batch 64 and 256, K = 1 and 3."""
 
+import contextlib
+
 import jax
 
 from devae_jax.launch.benchmarks import runs, twin
@@ -11,7 +13,8 @@ from devae_jax.training.engine import engine
 def run(options: Options) -> list[Row]:
     """Rows for each batch size and K.
 
-    "fixed batch": the step alone, against the twin in PyTorch's two memory layouts.
+    "fixed batch": the step alone, against the twin in PyTorch's two memory layouts, in this process
+    and in one of its own that does not keep freed memory: as PyTorch's users have it.
     "with data": batches drawn in the step, against the twin fed by a DataLoader.
     The floor is the step's arithmetic at the speed of a 2048^2 matrix product, best of the run.
     """
@@ -48,18 +51,26 @@ def _rows(options: Options, batch: int, layers: int, seconds: float) -> list[Row
             return lambda: [step() for _ in range(steps)]
         return lambda: [step(next(batches)) for _ in range(steps)]
 
-    times = interleave(
-        {
-            "gemm": product,
-            "fixed": ours(runs.fixed(plan.program, images)),
-            "data": ours(plan.program),
-            "torch": peer(),
-            "torch channels_last": peer(channels_last=True),
-            "torch + DataLoader": peer(twin.loader(images, batch)),
-        },
-        seconds=seconds,
-        turn=0.02 if options.tiny else 0.5,
-    )
+    layouts = {"torch": False, "torch channels_last": True}
+    with contextlib.ExitStack() as stack:
+        apart = {
+            f"{name}, apart": stack.enter_context(
+                twin.apart(images, betas, steps=steps, threads=threads, channels_last=last, **shape)
+            )
+            for name, last in layouts.items()
+        }
+        times = interleave(
+            {
+                "gemm": product,
+                "fixed": ours(runs.fixed(plan.program, images)),
+                "data": ours(plan.program),
+                **{name: peer(channels_last=last) for name, last in layouts.items()},
+                **apart,
+                "torch + DataLoader": peer(twin.loader(images, batch)),
+            },
+            seconds=seconds,
+            turn=0.02 if options.tiny else 0.5,
+        )
     floor = runs.gigaflop(config, plan.dataset.image_shape) / gemm * times["gemm"].minimum
 
     def row(what, name, peer, **facts):
@@ -76,14 +87,13 @@ def _rows(options: Options, batch: int, layers: int, seconds: float) -> list[Row
                 "peer_min_ms": other.minimum / steps,
                 "min_speedup": other.minimum / mine.minimum,
                 "cpu_ms": mine.cpu / steps,
-                "peer_cpu_ms": other.cpu / steps,
+                "peer_cpu_ms": "-" if peer in apart else other.cpu / steps,
                 "peer_threads": threads,
                 **facts,
             },
         )
 
     return [
-        row("fixed batch", "fixed", "torch"),
-        row("fixed batch", "fixed", "torch channels_last"),
+        *(row("fixed batch", "fixed", peer) for peer in (*layouts, *apart)),
         row("with data", "data", "torch + DataLoader", **runs.megabytes(plan)),
     ]

@@ -45,7 +45,9 @@ def test_rows(benchmark, cases):
 def test_step_is_compared_with_torch_and_the_floor():
     pytest.importorskip("torch")
     rows = step.run(TINY)
-    assert [row.peer for row in rows] == ["torch", "torch channels_last", "torch + DataLoader"]
+    here = ["torch", "torch channels_last"]
+    apart = [f"{peer}, apart" for peer in here]
+    assert [row.peer for row in rows] == [*here, *apart, "torch + DataLoader"]
     for row in rows:
         fields = row.fields()
         assert fields["speedup"] == pytest.approx(fields["peer_ms"] / fields["ours_ms"])
