@@ -10,6 +10,7 @@ import pytest
 from devae_jax.models import cells, strided
 from devae_jax.models.conv_nets import ConvDecoder, DlibDecoder
 from devae_jax.models.layers import Style
+from tests.models.derivatives import penalty_grads
 
 WHAT = ("value", "d x", "d kernel", "d bias", "d last kernel", "d last bias")
 
@@ -75,15 +76,6 @@ def test_under_vmap_over_weights():
 @pytest.mark.slow
 def test_second_derivatives():
     """A gradient penalty differentiates the gradient once more."""
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def penalty_grads(function, *given):
-        def penalty(*primals):
-            _, pull = jax.vjp(function, *primals)
-            return sum(jnp.sum(jnp.sin(x)) for x in pull(given[-1]))
-
-        return jax.grad(penalty, argnums=(0, 1, 2, 3))(*given[:-1])
-
     with jax.enable_x64(True):
         given = arrays(1, "float64")
         ours, expected = (penalty_grads(f, *given) for f in (cells.last_layers, native))

@@ -15,6 +15,7 @@ from jax.sharding import AbstractDevice, AbstractMesh
 
 from devae_jax.models import conv_nets, fused, strided, tiles
 from devae_jax.models.layers import Style
+from tests.models.derivatives import penalty_grads
 
 
 def native_last(x, shift, kernel, bias, last_kernel, last_bias):
@@ -116,15 +117,6 @@ def test_members(end, form, interpreted):
 @pytest.mark.parametrize("end", ENDS)
 def test_second_derivatives(end, interpreted):
     """A gradient penalty differentiates the gradient once more."""
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def penalty_grads(function, *given):
-        def penalty(*primals):
-            _, pull = jax.vjp(function, *primals)
-            return sum(jnp.sum(jnp.sin(x)) for x in pull(given[-1]))
-
-        return jax.grad(penalty, argnums=(0, 1, 2, 3))(*given[:-1])
-
     with jax.enable_x64(True):
         given = arrays(end, 2, 2, 1, dtype="float64")
         ours, expected = (penalty_grads(f, *given) for f in ENDS[end])
