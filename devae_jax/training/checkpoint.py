@@ -73,13 +73,15 @@ class Checkpoints:
                     preservation_policy=checkpoint_managers.LatestN(keep),
                     save_decision_policy=checkpoint_managers.FixedIntervalPolicy(1),
                     create=not alone,
+                    # The metadata of one that its writer deletes meanwhile cannot be read.
+                    lightweight_initialize=True,
                     multiprocessing_options=processes,
                 ),
             )
 
     def steps(self) -> list[int]:
-        """Steps with a checkpoint, oldest first; an empty folder is none."""
-        return [step for step in self._folders() if any((self.directory / str(step)).iterdir())]
+        """Steps with a checkpoint, oldest first; an empty folder is none, nor one just deleted."""
+        return [step for step in self._folders() if any((self.directory / str(step)).glob("*"))]
 
     def good_steps(self) -> Iterator[int]:
         """Steps whose checkpoint is what was written, newest first; says which are not."""

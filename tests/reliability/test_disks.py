@@ -1,12 +1,14 @@
 """Disks that are full, read-only or gone: one line with the path, and what was saved stays."""
 
 import errno
+import itertools
 import json
 import os
 import shutil
 import struct
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -61,6 +63,30 @@ def test_checkpoints_of_a_folder_that_vanished(tmp_path):
         checkpoints.save(50, state_of(50), META)
     assert not (tmp_path / "run").exists()
     checkpoints.close()
+
+
+def test_checkpoints_that_their_writer_deletes_meanwhile(tmp_path):
+    """Who looks on sees those that stay: as orbax does, one comes by a rename, then one goes."""
+    directory, over = tmp_path / "checkpoints", threading.Event()
+    write(directory)
+
+    def move_on():
+        for step in itertools.count(150, 50):
+            if over.is_set():
+                return
+            shutil.copytree(directory / f"{step - 50}", tmp_path / "new")
+            (tmp_path / "new").rename(directory / f"{step}")
+            shutil.rmtree(directory / f"{step - 250}", ignore_errors=True)
+
+    moving = threading.Thread(target=move_on)
+    moving.start()
+    try:
+        seen = {0}
+        while len(seen) < 20:
+            seen.add(max(Checkpoints(directory, alone=True).steps()))
+    finally:
+        over.set()
+        moving.join()
 
 
 def test_checkpoints_ask_for_room_first(tmp_path, monkeypatch):
