@@ -7,7 +7,6 @@ Runs in the folder of launch/reproduce.py, --runs='runs/table2', have the names 
 it was given as rows is there too. --draw first draws the pages of finished members that lack one.
 """
 
-import glob
 import shlex
 import sys
 from pathlib import Path
@@ -38,7 +37,7 @@ def main() -> None:
 
     if _PROTOCOL.value not in PROTOCOLS:
         raise unknown("--protocol", _PROTOCOL.value, PROTOCOLS)
-    studies, runs = found(_RUNS.value, "config.json")
+    studies, runs = shown.found(_RUNS.value, "config.json")
     if _DRAW.value:
         common.enable_compilation_cache()
         for text in study.draw(runs):
@@ -46,7 +45,7 @@ def main() -> None:
     known, commands = shown.known(studies, layer=_LAYER.value, exact=_PROTOCOL.value == "exact")
     if _HTML.value is not None:
         write_page(Path(_HTML.value), runs, known, commands)
-    _, folders = found(_RUNS.value, "scores.json")
+    _, folders = shown.found(_RUNS.value, "scores.json")
     if not folders and _HTML.value is not None:
         return
     if not folders:
@@ -69,18 +68,6 @@ def main() -> None:
     metrics = _METRICS.value or [name for name in COLUMNS if name in measured] or COLUMNS
     exact = _PROTOCOL.value == "exact"
     print(tables.markdown(tables.by_method(rows, metrics, _LAYER.value, exact)))
-
-
-def found(pattern: str, file: str) -> tuple[list[Path], list[str]]:
-    """The studies whose folder a pattern names, or whose programs, and all runs with a file."""
-    from devae_jax.runs.place import matching
-
-    names = [] if "://" in pattern else [Path(name) for name in sorted(glob.glob(pattern))]
-    whole = [name for name in names if (name / "study.json").exists()]
-    runs = matching(pattern, file)
-    runs += [run for place in whole for run in matching(str(place / "*"), file)]
-    parents = dict.fromkeys([*whole, *(name.parent for name in names)])
-    return [place for place in parents if (place / "study.json").exists()], runs
 
 
 def write_page(path: Path, runs, known, commands: str) -> None:

@@ -1,8 +1,9 @@
-"""Keeps what studies gave, as rows and as a page.
+"""Keeps what studies gave, as rows and as a page; says what rows tell, and which run to take.
 
     python launch/results.py gather --runs='runs/*' --to=results/cpu.jsonl.gz
     python launch/results.py page
     python launch/results.py statistics --rows=runs/figure2/rows.jsonl
+    python launch/results.py agreement --runs=runs/figure2
 
 gather: the rows of studies' folders, finished or not, as one file of JSON Lines; with --rows, also
   those of files that were gathered before, which may be the same one.
@@ -10,6 +11,8 @@ page: writes the tables of RESULTS.md from --rows; what is written between them 
 statistics: prints of each table that --rows give, or of --tables, the distribution of every
   score, paired tests over shared seeds with corrected p, rank correlations between scores, the runs
   that no other beats in MIG and reconstruction error, and what scores are sensitive to.
+agreement: prints UDR of the finished runs in --runs, those of one setting among each other, the
+  best first: which run to take where there are no labels.
 """
 
 import glob
@@ -26,6 +29,8 @@ _TO = flags.DEFINE_string("to", None, "gather: the file to write, .jsonl or .jso
 _TABLES = flags.DEFINE_list("tables", [], "statistics: of which tables; default all with rows.")
 _AGAINST = flags.DEFINE_string("against", None, "statistics: test others against this line alone.")
 _TEST = flags.DEFINE_string("test", "t", "statistics: t, Student's paired test, or wilcoxon.")
+_IMAGES = flags.DEFINE_integer("images", 500, "agreement: how many images to encode.")
+_LAYER = flags.DEFINE_integer("layer", 0, "agreement: which latent layer.")
 _PAGE = flags.DEFINE_string("page", "RESULTS.md", "page: the file whose tables are written.")
 
 
@@ -35,6 +40,8 @@ def main(command: str) -> int:
 
     if command == "gather":
         return gather()
+    if command == "agreement":
+        return agreement()
     known = given.read(_ROWS.value or [results.ROWS])
     if command == "statistics":
         return statistics(known)
@@ -79,13 +86,34 @@ def statistics(known) -> int:
     return 0
 
 
+def agreement() -> int:
+    from devae_jax.studies import chosen, shown
+
+    if not _RUNS.value:
+        raise ValueError("got no --runs, expected folders of trained runs; give a pattern")
+    common.enable_compilation_cache()
+    found = [shown.found(pattern, "config.json") for pattern in _RUNS.value]
+    known, _ = shown.known(dict.fromkeys(study for studies, _ in found for study in studies))
+    folders = dict.fromkeys(run for _, runs in found for run in runs)
+    options = {"images": _IMAGES.value, "layer": _LAYER.value}
+    ranked, missing = chosen.agreements(folders, known.labels, **options)
+    _say(missing)
+    if not ranked:
+        raise ValueError(
+            f"got no two finished runs of one setting in {', '.join(_RUNS.value)}, expected "
+            "some seeds of each; fix --runs"
+        )
+    print(chosen.markdown(ranked))
+    return 0
+
+
 def _say(texts) -> None:
     for text in texts:
         print(text, file=sys.stderr)
 
 
 def console() -> None:
-    common.run(main, ("gather", "page", "statistics"))
+    common.run(main, ("gather", "page", "statistics", "agreement"))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from devae_jax import rng
+from devae_jax.data.images import images_of
 from devae_jax.evaluation.codes import Coder, code_shape
 from devae_jax.program import plan as programs
 from devae_jax.program.keys import flatten
@@ -88,6 +90,10 @@ class Run:
     def coder(self) -> Coder:
         """The run as evaluation takes it."""
         return Coder(encode=self.encode, logits=self.logits, error=self.error)
+
+    def images(self, numbers: Array | np.ndarray) -> np.ndarray:
+        """Images of its data set by number, int [N] -> [N, H, W, C], as `data.images.images_of`."""
+        return images_of(self.dataset, numbers)
 
     def encode(self, images: Array) -> Posterior:
         """images [B, H, W, C] in [0, 1] -> posterior of every layer, leaves [K, B, D]."""

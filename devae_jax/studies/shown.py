@@ -1,9 +1,11 @@
 """Studies for their page: what tables call the runs in folders, runs that are rows, what lacks."""
 
+import glob
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from devae_jax.runs.place import matching
 from devae_jax.runs.results import settings
 from devae_jax.runs.study import Known
 from devae_jax.studies import given, make, rows
@@ -13,6 +15,16 @@ from devae_jax.viz import members as shown
 from devae_jax.viz.report import flatten
 
 Row = dict[str, Any]
+
+
+def found(pattern: str, file: str) -> tuple[list[Path], list[str]]:
+    """The studies whose folder a pattern names, or whose programs, and all runs with a file."""
+    names = [] if "://" in pattern else [Path(name) for name in sorted(glob.glob(pattern))]
+    whole = [name for name in names if (name / "study.json").exists()]
+    runs = matching(pattern, file)
+    runs += [run for place in whole for run in matching(str(place / "*"), file)]
+    parents = dict.fromkeys([*whole, *(name.parent for name in names)])
+    return [place for place in parents if (place / "study.json").exists()], runs
 
 
 def known(places: Iterable[Path], *, layer: int = 0, exact: bool = False) -> tuple[Known, str]:

@@ -1,0 +1,90 @@
+"""Trained runs in folders, ranked by how much those of one setting agree; needs no labels."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from devae_jax.runs.run import Run, load_members
+from devae_jax.studies.selection import by_agreement
+
+
+class Agreement(NamedTuple):
+    """A run among those of its setting.
+
+    data: the name of its data set
+    label, seed: of its setting, and its own
+    run: its folder, with the member's number behind a colon if it is one of a population
+    udr: how alike its latents are to those of the others
+    """
+
+    data: str
+    label: str
+    seed: int
+    run: str
+    udr: float
+
+
+def agreements(
+    folders: Iterable[str | Path],
+    labels: Mapping[tuple[str, int | None], tuple[str, int]],
+    *,
+    images: int = 500,
+    layer: int = 0,
+) -> tuple[list[Agreement], list[str]]:
+    """UDR of finished runs, those of one setting and data set among each other, as published.
+
+    Args:
+      folders: of runs and populations.
+      labels: (folder, member) -> (label of the setting, seed); others are called after their
+        method, and those of one method are compared.
+      images: how many, drawn without labels and the same for all runs of a data set.
+      layer: whose mean codes are compared.
+
+    Returns runs, the best of a data set first, and what could not be compared, in words.
+
+    Raises:
+      ValueError: fewer than two images, or a layer that a run lacks.
+
+    Source: Duan et al. 2020, see `metrics.udr`.
+    """
+    if images < 2:
+        raise ValueError(f"got images={images}, expected 2 or more; ask for some hundreds")
+    alike: dict[tuple[str, str], list[tuple[int, str, Run]]] = {}
+    missing = []
+    for folder in folders:
+        try:
+            runs = load_members(folder)
+            if runs[0].step < (steps := runs[0].config.steps):
+                raise ValueError(f"it is trained to step {runs[0].step:,} of {steps:,}")
+        except (ValueError, OSError) as error:
+            missing.append(f"{folder} left out: {error}")
+            continue
+        for run in runs:
+            place = str(Path(folder).absolute()), run.member
+            named = run.config.method or run.config.objective.name, run.config.seed
+            label, seed = labels.get(place, named)
+            name = f"{folder}" if run.member is None else f"{folder}:{run.member}"
+            identity = json.dumps(run.dataset.identity, sort_keys=True)
+            alike.setdefault((identity, label), []).append((seed, name, run))
+    found: list[Agreement] = []
+    for (_, label), members in alike.items():
+        if len(members) < 2:
+            missing.append(f"{members[0][1]} left out: no other run of {label!r} on its data")
+            continue
+        peers = [run for _, _, run in members]
+        data = peers[0].dataset
+        numbers = np.random.RandomState(0).choice(data.size, min(images, data.size), replace=False)
+        scores = by_agreement(peers, peers[0].images(np.sort(numbers)), layer=layer)
+        for (seed, name, _), score in zip(members, scores, strict=True):
+            found.append(Agreement(data.name, label, seed, name, float(score)))
+    return sorted(found, key=lambda each: (each.data, -each.udr)), missing
+
+
+def markdown(ranked: Iterable[Agreement]) -> str:
+    """A table, the best run of each data set first."""
+    head = ["| Data | Setting | Seed | UDR | Run |", "|---|---|---|---|---|"]
+    rows = (f"| {a.data} | {a.label} | {a.seed} | {a.udr:.3f} | {a.run} |" for a in ranked)
+    return "\n".join([*head, *rows])
