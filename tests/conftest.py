@@ -48,10 +48,13 @@ def cache_dir(tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="module")
 def programs_of_this_module():
-    """JAX keeps every program that it compiled, 3 GB in the end: they go when they are many."""
+    """JAX keeps every program that it compiled, 3 GB in the end: they go where memory is short."""
     yield
-    memory = Path("/proc/self/statm")  # in pages
-    if memory.exists() and int(memory.read_text().split()[1]) * 4096 > 1.5e9:
+    memory = Path("/proc/self/statm")  # in pages; all workers may have a quarter of the machine's
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if memory.exists() and (
+        int(memory.read_text().split()[1]) > os.sysconf("SC_PHYS_PAGES") / 4 / workers
+    ):
         jax.clear_caches()
         gc.collect()
 
