@@ -53,6 +53,8 @@ def call(script: str, *arguments, code: int = 0) -> str:
     defined = set(flags.FLAGS)
     path = str(ROOT / "launch" / f"{script}.py")
     printed = io.StringIO()
+    # A config file is loaded into the module of the one before, and would have what it lacks.
+    sys.modules.pop("config_config", None)
     try:
         with (
             contextlib.redirect_stdout(printed),
