@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from devae_jax.runs.run import Run, load_members
@@ -71,14 +72,18 @@ def agreements(
             alike.setdefault((identity, label), []).append((seed, name, run))
     found: list[Agreement] = []
     for (_, label), members in alike.items():
-        if len(members) < 2:
-            missing.append(f"{members[0][1]} left out: no other run of {label!r} on its data")
-            continue
-        peers = [run for _, _, run in members]
-        data = peers[0].dataset
+        data = members[0][2].dataset
         numbers = np.random.RandomState(0).choice(data.size, min(images, data.size), replace=False)
-        scores = by_agreement(peers, peers[0].images(np.sort(numbers)), layer=layer)
-        for (seed, name, _), score in zip(members, scores, strict=True):
+        seen = members[0][2].images(np.sort(numbers))
+        diverged = [name for _, name, run in members if not _finite(run, seen)]
+        missing += [f"{name} left out: its codes are no finite numbers" for name in diverged]
+        peers = [member for member in members if member[1] not in diverged]
+        if len(peers) < 2:
+            for _, name, _ in peers:
+                missing.append(f"{name} left out: no other run of {label!r} on its data")
+            continue
+        scores = by_agreement([run for _, _, run in peers], seen, layer=layer)
+        for (seed, name, _), score in zip(peers, scores, strict=True):
             found.append(Agreement(data.name, label, seed, name, float(score)))
     return sorted(found, key=lambda each: (each.data, -each.udr)), missing
 
@@ -88,3 +93,8 @@ def markdown(ranked: Iterable[Agreement]) -> str:
     head = ["| Data | Setting | Seed | UDR | Run |", "|---|---|---|---|---|"]
     rows = (f"| {a.data} | {a.label} | {a.seed} | {a.udr:.3f} | {a.run} |" for a in ranked)
     return "\n".join([*head, *rows])
+
+
+def _finite(run: Run, images: np.ndarray) -> bool:
+    posterior = run.encode(jnp.asarray(images))
+    return bool(np.isfinite(posterior.mean).all() and np.isfinite(posterior.logvar).all())

@@ -1,7 +1,9 @@
 """Which trained runs agree, without labels: the folders, the table, what is left out."""
 
+import dataclasses
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -38,6 +40,21 @@ def test_runs_of_one_setting_are_ranked(place):
     labelled, missing = chosen.agreements([folder], labels, images=50)
     assert {(a.label, a.seed) for a in labelled} == {("narrow", 0), ("narrow", 1)}
     assert missing == [f"{folder}:1 left out: no other run of 'devae' on its data"]
+
+
+def test_a_run_that_diverged_is_left_out(place, monkeypatch):
+    whole = chosen.load_members
+
+    def one_diverged(folder):
+        runs = whole(folder)
+        params = jax.tree.map(lambda leaf: leaf * np.nan, runs[1].state.params)
+        runs[1].state = dataclasses.replace(runs[1].state, params=params)
+        return runs
+
+    monkeypatch.setattr(chosen, "load_members", one_diverged)
+    ranked, missing = chosen.agreements([place / "three"], {}, images=50)
+    assert sorted(a.seed for a in ranked) == [3, 5]
+    assert missing == [f"{place / 'three'}:1 left out: its codes are no finite numbers"]
 
 
 def test_the_command_prints_them(place):
