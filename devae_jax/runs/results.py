@@ -84,7 +84,7 @@ def draw(run: Run, rows: Sequence[Row] | None = None) -> dict[str, Path]:
     numbers = draw_sample(run.dataset, 0, SHOWN, 0).train
     written = draw_all(
         run.folder.figures(run.member),
-        title=f"{_method(run)} on {run.dataset.name}",
+        title=f"{run.method} on {run.dataset.name}",
         subtitle=f"{run.step:,} steps, seed {run.config.seed}",
         config=run.config.to_dict(),
         scores=known,
@@ -108,7 +108,7 @@ def _scored(run: Run, **options: Any) -> list[Row]:
         "run": None if run.folder is None else run.folder.name,
         "member": run.member,
         "step": run.step,
-        "method": _method(run),
+        "method": run.method,
         "seed": run.config.seed,
         "matmul_precision": run.precision,
         "settings": settings(run.config),
@@ -124,10 +124,6 @@ def _factors(run: Run) -> list[str]:
     """The names of the discrete factors, none where there are no factors."""
     labels = labels_of(run.dataset)
     return [] if labels is None else np.array(labels.names)[~labels.continuous].tolist()
-
-
-def _method(run: Run) -> str:
-    return run.config.method or run.config.objective.name
 
 
 def _of_run(run: Run, folder: Folder) -> list[Row]:

@@ -91,6 +91,11 @@ class Run:
         """The run as evaluation takes it."""
         return Coder(encode=self.encode, logits=self.logits, error=self.error)
 
+    @property
+    def method(self) -> str:
+        """What it was trained by: the config's `method`, or its objective."""
+        return self.config.method or self.config.objective.name
+
     def images(self, numbers: Array | np.ndarray) -> np.ndarray:
         """Images of its data set by number, int [N] -> [N, H, W, C], as `data.images.images_of`."""
         return images_of(self.dataset, numbers)
@@ -127,7 +132,7 @@ class Run:
         shared.write(
             Path(path),
             about={
-                "method": self.config.method or self.config.objective.name,
+                "method": self.method,
                 "step": self.step,
                 "seed": self.config.seed,
                 "member": self.member,

@@ -87,14 +87,14 @@ def distributions(
     """Each score of each line."""
     found = ["Distributions over seeds.", ""]
     head = ("setting", "score", "runs", "mean ± std", "95 % interval", "median", "quartiles")
-    found += _head(head)
+    found += head_of(head)
     for line in lines:
         for column in columns:
             if values := list(_column(rows, line, column).values()):
                 told = statistics.summary(values)
                 cells = [str(told.runs), _mean(told), _between(told.low, told.high)]
                 cells += [f"{told.median:.3g}", _between(*told.quartiles)]
-                found.append(_row(split(line.label)[1], column.label, *cells))
+                found.append(line_of(split(line.label)[1], column.label, *cells))
     return found
 
 
@@ -117,11 +117,11 @@ def _tests(against: str | None, test: str) -> Part:
             for each in statistics.paired(scores, test=test, pairs=enough) if enough else ():
                 cells = [split(each.first)[1], split(each.second)[1], str(each.seeds)]
                 cells += [f"{each.difference:.3g}", _between(each.low, each.high)]
-                body.append(_row(column.label, *cells, _p(each.p), _p(each.holm)))
+                body.append(line_of(column.label, *cells, _p(each.p), _p(each.holm)))
         if not body:
             return []
         found = [f"{name} over shared seeds; p corrected by Holm for the pairs of a score.", ""]
-        found += [*_head((*head, "p", "corrected")), *body]
+        found += [*head_of((*head, "p", "corrected")), *body]
         if alone:
             found += ["", f"Left out: {alone} pairs that share fewer than two seeds."]
         return found
@@ -139,10 +139,10 @@ def correlations(
     if not np.isfinite(matrix).any():
         return []
     found = [f"Spearman's rank correlation over {len(runs)} runs, first latent layer.", ""]
-    found += _head(("", *names))
+    found += head_of(("", *names))
     for i, name in enumerate(names):
         cells = [f"{r:.2f}" if np.isfinite(r) else "–" for r in matrix[i, : i + 1]]
-        found.append(_row(name, *cells, *[""] * (len(names) - i - 1)))
+        found.append(line_of(name, *cells, *[""] * (len(names) - i - 1)))
     return found
 
 
@@ -153,10 +153,10 @@ def front(columns: Sequence[Column], lines: Sequence[Line], rows: Sequence[Row])
         return []
     kept = statistics.pareto(scores[GAIN].tolist(), scores[COST].tolist())
     found = ["Runs that no other beats in both MIG and reconstruction error.", ""]
-    found += _head(("setting", "seed", "MIG", "reconstruction error, nats"))
+    found += head_of(("setting", "seed", "MIG", "reconstruction error, nats"))
     for i in kept:
         (line, seed), gain, cost = runs[i], scores[GAIN][i], scores[COST][i]
-        found.append(_row(split(line)[1], str(seed), f"{gain:.3f}", f"{cost:.2f}"))
+        found.append(line_of(split(line)[1], str(seed), f"{gain:.3f}", f"{cost:.2f}"))
     return found if len(kept) else []
 
 
@@ -177,11 +177,11 @@ def sensitivity(columns: Sequence[Column], lines: Sequence[Line], rows: Sequence
             if len(set(map(repr, values))) > 1 and len(scores) > len(set(map(repr, values))):
                 told, share = statistics.sensitivity(values, scores)
                 each = "; ".join(f"{value}: {_mean(summary)}" for value, summary in told)
-                body.append(_row(name, column.label, f"{share:.2f}", each))
+                body.append(line_of(name, column.label, f"{share:.2f}", each))
     if not body:
         return []
     text = "Sensitivity: the share of a score's variance that lies between values, not seeds."
-    return [text, "", *_head(head), *body]
+    return [text, "", *head_of(head), *body]
 
 
 def _axes(lines: Sequence[Line]) -> dict[str, list[tuple[Line, Any]]]:
@@ -216,9 +216,11 @@ def _p(value: float) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}"
 
 
-def _head(cells: Sequence[str]) -> list[str]:
-    return [_row(*cells), "|---" * len(cells) + "|"]
+def head_of(cells: Sequence[str]) -> list[str]:
+    """The first two lines of a Markdown table."""
+    return [line_of(*cells), "|---" * len(cells) + "|"]
 
 
-def _row(*cells: str) -> str:
+def line_of(*cells: str) -> str:
+    """A line of a Markdown table, which nothing in a cell can steer."""
     return "| " + " | ".join(printable(cell).replace("|", "\\|") for cell in cells) + " |"

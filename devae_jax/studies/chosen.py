@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from devae_jax.runs.run import Run, load_members
+from devae_jax.studies.analysis import head_of, line_of
 from devae_jax.studies.selection import by_agreement
 
 
@@ -65,8 +66,7 @@ def agreements(
             continue
         for run in runs:
             place = str(Path(folder).absolute()), run.member
-            named = run.config.method or run.config.objective.name, run.config.seed
-            label, seed = labels.get(place, named)
+            label, seed = labels.get(place, (run.method, run.config.seed))
             name = f"{folder}" if run.member is None else f"{folder}:{run.member}"
             identity = json.dumps(run.dataset.identity, sort_keys=True)
             alike.setdefault((identity, label), []).append((seed, name, run))
@@ -90,9 +90,8 @@ def agreements(
 
 def markdown(ranked: Iterable[Agreement]) -> str:
     """A table, the best run of each data set first."""
-    head = ["| Data | Setting | Seed | UDR | Run |", "|---|---|---|---|---|"]
-    rows = (f"| {a.data} | {a.label} | {a.seed} | {a.udr:.3f} | {a.run} |" for a in ranked)
-    return "\n".join([*head, *rows])
+    rows = (line_of(a.data, a.label, str(a.seed), f"{a.udr:.3f}", a.run) for a in ranked)
+    return "\n".join([*head_of(["Data", "Setting", "Seed", "UDR", "Run"]), *rows])
 
 
 def _finite(run: Run, images: np.ndarray) -> bool:
