@@ -45,6 +45,7 @@ def run_in(path, coder=CODER, dataset=None, **options):
         "precision": "tensorfloat32",
         "encode": coder.encode,
         "decode": decode,
+        "method": config.method,
     }
     return SimpleNamespace(**given | options)
 
