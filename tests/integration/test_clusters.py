@@ -11,8 +11,7 @@ import threading
 import pytest
 
 from devae_jax.launch.common import EXIT_BAD_INPUT
-from tests.integration.test_processes import free_port
-from tests.launch.commands import ROOT, train_flags
+from tests.launch.commands import ROOT, free_port, train_flags
 
 PROGRAM = """
 import json, os, sys

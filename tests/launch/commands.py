@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import runpy
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,13 @@ QUICK = [  # every event of a run, often enough to see it
 def train_flags(workdir, steps: int) -> list[str]:
     """DeVAE on the toy data."""
     return ["--config=devae:toy", f"--workdir={workdir}", f"--config.steps={steps}", *QUICK]
+
+
+def free_port() -> int:
+    """For the coordinator of a job on loopback."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 def start(script: str, *arguments, cwd=None) -> subprocess.Popen:
