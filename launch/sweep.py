@@ -1,8 +1,9 @@
-"""Trains a grid of runs: python launch/sweep.py --config=sweeps/quickstart --workdir=runs/s
+"""Trains a sweep of runs: python launch/sweep.py --config=sweeps/quickstart --workdir=runs/s
 
-The config's `sweep` holds the axes. Those that change shapes make separate programs, all other
-numbers are members of one; every program trains in its own folder below the workdir, and the
-same command goes on where it stopped.
+The config's `sweep` holds the axes of a grid, or a list of settings {key: value}, as of
+configs/sweeps/drawn.py. What changes shapes makes separate programs, all other numbers are members
+of one; every program trains in its own folder below the workdir, and the same command goes on where
+it stopped.
 
 The same command on any number of machines that share the workdir trains the sweep together: each
 takes programs that nobody trains, and those of processes that died. `--shard=i/n` leaves a

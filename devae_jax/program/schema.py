@@ -67,7 +67,7 @@ def check(config: Any) -> None:
 
     if not isinstance(config, ConfigDict):
         raise ValueError(
-            f"got {_shown(config)} as config, expected a ConfigDict as of configs/base.py; "
+            f"got {shown(config)} as config, expected a ConfigDict as of configs/base.py; "
             "return one from get_config()"
         )
     if "sweep" in config:
@@ -82,38 +82,6 @@ def check(config: Any) -> None:
         _check_weights(values, f"{WEIGHTS}.{name}")
     _check_correlated(config.data.correlated)
     _check_sizes(config)
-
-
-def axes(sweep: Any) -> list[tuple[str, tuple[Any, ...]]]:
-    """The axes of a sweep, (("seed", (0, 1)), ...), each a key and its values.
-
-    Raises:
-      ValueError: it is none, an axis is empty or named twice, or a value is there twice.
-    """
-    fix = 'write (("seed", (0, 1, 2)),)'
-    if not isinstance(sweep, list | tuple) or not sweep:
-        raise ValueError(f"got sweep={_shown(sweep)}, expected one or more axes; {fix}")
-    found: dict[str, tuple[Any, ...]] = {}
-    for axis in sweep:
-        pair = isinstance(axis, list | tuple) and len(axis) == 2
-        if not pair or not isinstance(axis[0], str):
-            raise ValueError(f"got {_shown(axis)} in sweep, expected a key and values; {fix}")
-        name, values = axis
-        if name in found:
-            raise ValueError(f"got sweep axis {name!r} twice, expected once; remove one")
-        if not isinstance(values, list | tuple) or not values:
-            raise ValueError(
-                f"got sweep axis {name!r} with {_shown(values)}, expected one or more values; {fix}"
-            )
-        seen = [_plain(value) for value in values]
-        for i, value in enumerate(seen):
-            if any(value == other and type(value) is type(other) for other in seen[:i]):
-                raise ValueError(
-                    f"got sweep axis {name!r} with {_shown(value)} twice, expected each value "
-                    "once; remove one"
-                )
-        found[name] = tuple(values)
-    return list(found.items())
 
 
 def _check_section(section: ConfigDict, pattern: ConfigDict, path: str) -> None:
@@ -136,7 +104,7 @@ def _check_section(section: ConfigDict, pattern: ConfigDict, path: str) -> None:
             _check_entries(value, where)
         elif typed and isinstance(pattern[key], ConfigDict):
             if not isinstance(value, ConfigDict):
-                raise ValueError(f"got {where}={_shown(value)}, expected a section; fix it")
+                raise ValueError(f"got {where}={shown(value)}, expected a section; fix it")
             if where in (*FACTORS, WEIGHTS, "data.correlated"):
                 _check_leaves(value, where)
             else:
@@ -150,10 +118,10 @@ def _check_section(section: ConfigDict, pattern: ConfigDict, path: str) -> None:
 def _check_entries(section: Any, path: str) -> None:
     """Entries of the user's, {"kl": {...}}."""
     if not isinstance(section, ConfigDict):
-        raise ValueError(f"got {path}={_shown(section)}, expected a dict of dicts; fix it")
+        raise ValueError(f"got {path}={shown(section)}, expected a dict of dicts; fix it")
     for name, entry in _items(section, path):
         if not isinstance(entry, ConfigDict):
-            raise ValueError(f"got {path}.{name}={_shown(entry)}, expected a dict; fix it")
+            raise ValueError(f"got {path}.{name}={shown(entry)}, expected a dict; fix it")
         _check_leaves(entry, f"{path}.{name}")
 
 
@@ -173,13 +141,13 @@ def _check_typed(value: Any, pattern: ConfigDict, key: str, where: str) -> None:
         texts = isinstance(value, list | tuple) and all(type(item) is str for item in value)
         if not texts:
             raise ValueError(
-                f"got {where}={_shown(value)}, expected a tuple of names; write {pattern[key]!r}"
+                f"got {where}={shown(value)}, expected a tuple of names; write {pattern[key]!r}"
             )
         return
     fits = type(value) is wanted or (wanted is float and type(value) is int)
     if not fits:
         raise ValueError(
-            f"got {where}={_shown(value)}, expected {_kind(pattern, key)}; fix its type"
+            f"got {where}={shown(value)}, expected {_kind(pattern, key)}; fix its type"
         )
     _check_leaf(value, where)
 
@@ -194,7 +162,7 @@ def _check_leaf(value: Any, where: str) -> None:
         most = LARGEST_SEED if where.rpartition(".")[2] == "seed" else LARGEST
         if not least <= value <= most:
             raise ValueError(
-                f"got {where}={_shown(value)}, expected an integer from {least} to {most}; fix it"
+                f"got {where}={shown(value)}, expected an integer from {least} to {most}; fix it"
             )
     elif type(value) is float:
         if not math.isfinite(value):
@@ -204,7 +172,7 @@ def _check_leaf(value: Any, where: str) -> None:
             raise ValueError(f"got {where}={value!r}, expected text without NUL; fix it")
     elif not (value is None or type(value) is bool or callable(value)):
         raise ValueError(
-            f"got {where}={_shown(value)}, expected a plain Python number, text, list or None; "
+            f"got {where}={shown(value)}, expected a plain Python number, text, list or None; "
             "convert it with float(), int() or .tolist()"
         )
 
@@ -213,14 +181,14 @@ def _check_values(values: Any, where: str) -> None:
     fits = isinstance(values, list | tuple) and len(values) and all(type(v) is int for v in values)
     if not fits:
         raise ValueError(
-            f"got {where}={_shown(values)}, expected the numbers of values, (0, 1); fix it"
+            f"got {where}={shown(values)}, expected the numbers of values, (0, 1); fix it"
         )
 
 
 def _check_weights(values: Any, where: str) -> None:
     numbers = isinstance(values, list | tuple) and all(type(v) in (int, float) for v in values)
     if not numbers:
-        raise ValueError(f"got {where}={_shown(values)}, expected weights, (8, 1, 1); fix it")
+        raise ValueError(f"got {where}={shown(values)}, expected weights, (8, 1, 1); fix it")
 
 
 def _check_correlated(given: ConfigDict) -> None:
@@ -234,7 +202,7 @@ def _check_correlated(given: ConfigDict) -> None:
         value = given.get(key)
         if not (type(value) is kind or (kind is float and type(value) is int)):
             raise ValueError(
-                f"got data.correlated.{key}={_shown(value)}, expected {kind.__name__}; set it"
+                f"got data.correlated.{key}={shown(value)}, expected {kind.__name__}; set it"
             )
 
 
@@ -290,16 +258,11 @@ def _kind(pattern: ConfigDict, key: str) -> str:
     return f"{kind} or None" if pattern[key] is None else kind
 
 
-def _plain(value: Any) -> Any:
-    """Lists for tuples, so that both compare."""
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value and its type, in a few words."""
     if type(value) is int and value.bit_length() > 128:
         return f"an integer of {value.bit_length()} bits"

@@ -1,11 +1,13 @@
-"""Sweeps: a grid of configs as few compiled programs with many members each.
+"""Sweeps: a set of configs as few compiled programs with many members each.
 
 Axes that change shapes make separate programs; all other numbers, seeds included, are members
-of one. A sweep file returns a config with
+of one. A sweep file returns a config with axes, of which `plan` takes the product,
 
     config.sweep = (("seed", (0, 1, 2)), ("objective.terms.kl.betas", ((1.0,), (4.0,))))
 
-and `plan` turns the product of the axes into groups.
+or with settings, as the functions of `axes` return them,
+
+    config.sweep = axes.random({"optimizer.learning_rate": axes.log_uniform(1e-4, 1e-2)}, 8)
 """
 
 import json
@@ -19,7 +21,7 @@ from ml_collections import ConfigDict
 
 from devae_jax.names import nearest
 from devae_jax.program import keys, schema, specs
-from devae_jax.program.axes import grid
+from devae_jax.program.axes import Asked, settings_of
 from devae_jax.program.plan import plan as plan_one
 from devae_jax.training.engine import Steps, mesh_of
 
@@ -32,16 +34,16 @@ class Group(NamedTuple):
     members: list[dict[str, Any]]
 
 
-def plan(config: ConfigDict, axes: Sequence[tuple[str, Sequence[Any]]]) -> list[Group]:
-    """Static programs x traced members of the product of `axes`, in the order given.
+def plan(config: ConfigDict, axes: Asked) -> list[Group]:
+    """Static programs x traced members of the product of `axes`, or of settings, as they come.
 
     An axis is a key of the config. It is one of the members if the program has a number of that
     name; a key that shares its number with others changes all of them.
 
     Raises:
-      ValueError: as `schema.axes`; an axis is not a key of the config; or a member is wrong.
+      ValueError: as `axes.settings_of`; an axis is not a key of the config; or a member is wrong.
     """
-    return grouped(config, grid(schema.axes(axes)))[0]
+    return grouped(config, settings_of(axes))[0]
 
 
 def grouped(

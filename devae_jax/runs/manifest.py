@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from devae_jax.files import FORMAT, LockedError, claimed, readable, write_json
 from devae_jax.program import keys
+from devae_jax.program.axes import Asked
 from devae_jax.program.saved import config_of, differences
 from devae_jax.program.sweep import Group, split
 from devae_jax.runs.layout import mapping
@@ -24,7 +25,7 @@ NAME = "sweep.json"
 
 def described(
     config: ConfigDict,
-    axes: Sequence[tuple[str, Sequence[Any]]],
+    axes: Asked,
     groups: Sequence[Group],
     sizes: Mapping[str, int],
 ) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def described(
     content = {
         "format": FORMAT,
         "config": keys.to_json(keys.normalised(config)),
-        "axes": [[name, list(values)] for name, values in axes],
+        "axes": list(axes),  # or settings: what `config.sweep` says
         "at_once": dict(sizes),
         "programs": [
             {"name": program.name, "members": _members(program)}

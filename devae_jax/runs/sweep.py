@@ -148,7 +148,7 @@ class Sweep:
 def opened(
     workdir: str | os.PathLike,
     config: ConfigDict,
-    axes: Sequence[tuple[str, Sequence[Any]]],
+    axes: planning.Asked,
     *,
     at_once: int = 0,
     overwrite: bool = False,

@@ -196,26 +196,6 @@ def test_members_of_the_wrong_type(numbers):
         programs.plan(CONFIG, [numbers])
 
 
-@pytest.mark.parametrize(
-    "sweep",
-    [
-        *(3, None, "seed", (), {}, {"seed": (0, 1)}, (3,), ("seed",), (("seed",),), ((1, (2,)),)),
-        *((("seed", ()),), (("seed", 3),), (("seed", "01"),), (("seed", (1, 1)),)),
-        *((("seed", (0,)), ("seed", (1,))), (("a", ([1, 2], (1, 2))),), (("seed", {0, 1}),)),
-    ],
-)
-def test_a_sweep_that_is_none(sweep):
-    with pytest.raises(ValueError, match="sweep"):
-        schema.axes(sweep)
-
-
-def test_a_sweep():
-    assert schema.axes([["seed", [0, 1]], ("b", (True, 1, 1.0))]) == [
-        ("seed", (0, 1)),
-        ("b", (True, 1, 1.0)),
-    ]
-
-
 def test_the_schema_is_the_bases():
     """Every key of the base is checked: any other type of value is refused."""
     for key, value in keys.flatten(CONFIG).items():

@@ -72,6 +72,26 @@ def test_the_folder_of_another_sweep_is_refused(tmp_path, changes, message):
     assert (tmp_path / "sweep.json").read_text() == before
 
 
+def test_a_sweep_of_settings_has_a_manifest_and_is_shared(tmp_path, trained):
+    settings = [{"model.latent_dim": 2, "seed": 4}, {"objective.scale": 0.5}, {"seed": 4}]
+    found = opened(tmp_path, settings)
+    saved = json.loads((tmp_path / "sweep.json").read_text())
+    assert saved["axes"] == settings
+    assert [program["members"] for program in saved["programs"]] == [
+        [{"member": 0, "seed": 4, "numbers": {"seed": 4}}],
+        [
+            {"member": 0, "seed": 0, "numbers": {"objective.scale": 0.5}},
+            {"member": 1, "seed": 4, "numbers": {"seed": 4}},
+        ],
+    ]
+    with found.taken(0):  # by another process, which opens the same settings
+        assert drain(opened(tmp_path, settings), wait=False) == {} and trained == [1]
+    assert status.status(found)[0].startswith("3 members in 2 programs: ")
+    for other in (settings[:2], settings[::-1], AXES):
+        with pytest.raises(ValueError, match=r"of another sweep.*axes"):
+            opened(tmp_path, other)
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"digest": ""}', "changed"])
 def test_a_damaged_manifest_is_refused(tmp_path, damage):
     opened(tmp_path)
