@@ -21,11 +21,14 @@ EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
 NO_CONFIGS = ("__init__", "base", "variants", "presets")  # no configs, though beside them
 
 
-def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
+def run(
+    main: Callable[..., int | None], commands: Sequence[str] = (), *, files: bool = False
+) -> None:
     """Runs `main` as an absl app; mistakes of the user end in one line, not a traceback.
 
     Args:
       commands: what the first argument may be, passed to `main`; empty: no arguments.
+      files: the name of a Python file may stand there, too.
     """
 
     def guarded(argv: list[str]) -> int:
@@ -35,7 +38,8 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
             if commands and len(arguments) != 1:
                 got = " ".join(arguments) or "no command"
                 raise ValueError(f"got {got}, expected one of {', '.join(commands)}; see --help")
-            if commands and arguments[0] not in commands:
+            own = files and arguments[0].endswith(".py")
+            if commands and arguments[0] not in commands and not own:
                 raise unknown("argument", arguments[0], commands)
             if arguments and not commands:
                 raise ValueError(f"got argument {argv[1]!r}, expected only --flags; see --help")

@@ -24,6 +24,9 @@ _METRICS = flags.DEFINE_list(
 _PROTOCOL = flags.DEFINE_string("protocol", "dlib", "dlib: as published; exact: whole grid.")
 _HTML = flags.DEFINE_string("html", None, "Write the study's page to this file.")
 _DRAW = flags.DEFINE_bool("draw", False, "Draw finished members that have no page of their own.")
+_TRUST = flags.DEFINE_bool(
+    "trust", False, "Run the Python files that studies' tables, and with --draw runs, name."
+)
 _LAYER = flags.DEFINE_integer("layer", 0, "Which latent layer.")
 
 
@@ -40,9 +43,10 @@ def main() -> None:
     studies, runs = shown.found(_RUNS.value, "config.json")
     if _DRAW.value:
         common.enable_compilation_cache()
-        for text in study.draw(runs):
+        for text in study.draw(runs, trust=_TRUST.value):
             print(text, file=sys.stderr)
-    known, commands = shown.known(studies, layer=_LAYER.value, exact=_PROTOCOL.value == "exact")
+    exact = _PROTOCOL.value == "exact"
+    known, commands = shown.known(studies, layer=_LAYER.value, exact=exact, trust=_TRUST.value)
     if _HTML.value is not None:
         write_page(Path(_HTML.value), runs, known, commands)
     _, folders = shown.found(_RUNS.value, "scores.json")
@@ -62,11 +66,10 @@ def main() -> None:
     order = list(dict.fromkeys(label for label, _ in known.labels.values()))
     rows.sort(key=lambda row: order.index(row["method"]) if row["method"] in order else len(order))
     if _HTML.value is None:  # the page has said it
-        for text in damage:
+        for text in (*known.missing, *damage):
             print(text, file=sys.stderr)
     measured = {row["metric"] for row in rows}
     metrics = _METRICS.value or [name for name in COLUMNS if name in measured] or COLUMNS
-    exact = _PROTOCOL.value == "exact"
     print(tables.markdown(tables.by_method(rows, metrics, _LAYER.value, exact)))
 
 

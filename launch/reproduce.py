@@ -7,9 +7,10 @@ them. Runs of which --rows has scores, of whatever table, are not trained again:
 
     python launch/reproduce.py figure4 --preset=cpu --workdir=V --rows=W/rows.jsonl
 
-Tables: those of configs/paper and configs/studies. Presets: paper, the published setting; gpu,
-about ten minutes of an H100; cpu, about twenty minutes of two cores a run; smoke, to see that it
-runs. Exit codes as in launch/train.py.
+Tables: those of configs/paper and configs/studies, or one of your own, path/to/table.py. Presets:
+those of the table; the library's have paper, the published setting; gpu, about ten minutes of an
+H100; cpu, about twenty minutes of two cores a run; smoke, to see that it runs. Exit codes as in
+launch/train.py.
 """
 
 import sys
@@ -19,7 +20,7 @@ from absl import flags
 from devae_jax.launch import common
 from devae_jax.studies import table
 
-_PRESET = flags.DEFINE_string("preset", "cpu", "paper, gpu, cpu or smoke.")
+_PRESET = flags.DEFINE_string("preset", "cpu", "A size that the table has.")
 _ROWS = flags.DEFINE_list("rows", [], "Files, or patterns, of rows of runs that need no training.")
 _FIGURE = flags.DEFINE_string("figure", None, "With --print: draw the table to this PNG file.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the study.", required=True)
@@ -71,7 +72,7 @@ def _say(text: str) -> None:
 
 
 def console() -> None:
-    common.run(main, table.names())
+    common.run(main, table.names(), files=True)
 
 
 if __name__ == "__main__":

@@ -121,8 +121,11 @@ def read(
     return [*named, *labelled(members)], missing
 
 
-def draw(folders: Iterable[str | os.PathLike]) -> list[str]:
+def draw(folders: Iterable[str | os.PathLike], *, trust: bool = False) -> list[str]:
     """Draws every member of runs in folders that is scored at its last step and has no page.
+
+    Args:
+      trust: run the Python files of the user's own that runs' configs name.
 
     Returns what could not be drawn, in words.
     """
@@ -134,7 +137,7 @@ def draw(folders: Iterable[str | os.PathLike]) -> list[str]:
             scored = dict.fromkeys(r["member"] for r in folder.scores() if r["step"] == steps)
             for member in scored:
                 if not (folder.figures(member) / "report.html").exists():
-                    results.draw(load(path, member=member))
+                    results.draw(load(path, member=member, trust=trust))
         except (ValueError, OSError) as error:
             missing.append(f"{Path(path).name} was not drawn: {error}")
     return missing

@@ -11,6 +11,7 @@ from typing import Any
 
 from devae_jax.evaluation.codes import code_shape
 from devae_jax.files import FORMAT, storing, write_json
+from devae_jax.names import lookup
 from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Group
 from devae_jax.runs import manifest, results
@@ -21,7 +22,7 @@ from devae_jax.runs.sweep import Record, Sweep, drain
 from devae_jax.studies import figure, rows
 from devae_jax.studies.given import Given, left
 from devae_jax.studies.members import Study, planned
-from devae_jax.studies.table import at, load, preset_of
+from devae_jax.studies.table import at, is_own, load, named, preset_of
 
 
 def opened(
@@ -30,13 +31,15 @@ def opened(
     """The study of a table in its folder, planned; nothing is written.
 
     Args:
+      name: of the table, or the path of its file.
       seeds: of each line; 0: as many as the preset has, or the folder says.
       fit: ask the devices how many members they hold, unless the folder says it.
 
     Raises:
       ValueError: unknown table or preset, or the folder is of another study.
     """
-    path, table = on_disk(workdir), load(name)
+    path, name, table = on_disk(workdir), named(name), load(name)
+    lookup(figure.FIGURES, table.figure, "figure of the table")
     size = preset_of(table, preset)
     table = at(table, size)
     saved = _saved(path)
@@ -58,14 +61,22 @@ def opened(
     return planned(path, name, table, preset, size, at_once=at_once)
 
 
-def reopened(path: Path) -> Study:
+def reopened(path: Path, *, trust: bool = False) -> Study:
     """The study that a folder holds, planned as it says.
 
+    Args:
+      trust: run the file of the user's own that it names, if its table is in one.
+
     Raises:
-      ValueError: there is none that can be read.
+      ValueError: there is none that can be read, or its table is code that is not trusted.
     """
     try:
         about = mapping(path / "study.json")
+        if is_own(about["table"]) and not trust:
+            raise ValueError(
+                f"its table is {about['table']}, code that is not the library's; look at it, then "
+                "pass --trust to run it"
+            )
         return opened(path, about["table"], about["preset"], fit=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"no study that can be read ({error})") from error
@@ -107,7 +118,8 @@ def make(
     stopped.
 
     Raises:
-      ValueError: another process has written another study in its folder since it was planned.
+      ValueError: another process has written another study in its folder since it was planned, or
+        the table has lines of other shapes than when its folder was begun.
       StorageError: there is no room, no permission or no such disk.
     """
     _write_study(study)
@@ -175,7 +187,8 @@ def _write_study(study: Study) -> None:
     if changed:
         raise ValueError(
             f"got workdir={study.path} where another process has just written a study of other "
-            f"{', '.join(changed)}, expected this one; give the same command again"
+            f"{', '.join(changed)}, expected this one; give the same command again or, if the "
+            "table has changed since, choose another --workdir, with this one's rows as --rows"
         )
 
 

@@ -93,7 +93,8 @@ def planned(
             count = size.at_once or at_once(len(sizes), group)
             first.append((len(programs), count))
             sizes.append(count)
-            prefix = config_name.strip(":,").replace(":", "-").replace(",", "-")
+            prefix = Path(config_name).name.replace(".py", "", 1)  # also of a file of one's own
+            prefix = prefix.strip(":,").replace(":", "-").replace(",", "-")
             programs += [
                 part._replace(name=f"{prefix},{part.name}") for part in sweep.split(group, count)
             ]
@@ -103,6 +104,13 @@ def planned(
             numbers = programs[program].members[member]
             config = keys.laid_over(programs[program].config, numbers)
             members.append(Member(line, seed, program, member, config))
+    called = [program.name for program in programs]
+    if len(set(called)) < len(called):
+        twice = next(each for each in called if called.count(each) > 1)
+        raise ValueError(
+            f"got two programs {twice!r} of the table, each a folder, expected configs in files of "
+            "different names; rename one"
+        )
     order = {id(line): i for i, line in enumerate(table.lines)}
     members.sort(key=lambda member: (order[id(member.line)], member.seed))
     return Study(path, name, table, preset, size, programs, members, sizes)

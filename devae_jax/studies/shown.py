@@ -27,20 +27,23 @@ def found(pattern: str, file: str) -> tuple[list[Path], list[str]]:
     return [place for place in parents if (place / "study.json").exists()], runs
 
 
-def known(places: Iterable[Path], *, layer: int = 0, exact: bool = False) -> tuple[Known, str]:
+def known(
+    places: Iterable[Path], *, layer: int = 0, exact: bool = False, trust: bool = False
+) -> tuple[Known, str]:
     """What the studies in some folders know of their runs, and the commands that make them.
 
     Runs that a study was given as rows are members without a folder; what it lacks is named.
 
     Args:
       layer, exact: which scores of such runs, as in `runs.study.write`.
+      trust: as `make.reopened`.
     """
     titles, commands, missing = [], [], []
     labels: dict[tuple[str, int | None], tuple[str, int]] = {}
     members: list[shown.Member] = []
     for place in places:
         try:
-            study = make.reopened(place)
+            study = make.reopened(place, trust=trust)
         except ValueError as error:
             missing.append(f"{place.name}: {error}.")
             continue

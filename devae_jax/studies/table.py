@@ -1,15 +1,18 @@
 """What a table of a paper is: lines of configs, columns of scores, presets of size.
 
 The paper's are in `configs/paper/`, others in `configs/studies/`, one file each, with a `TABLE`.
+One's own is such a file anywhere, named by its path.
 """
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from devae_jax.names import lookup, unknown
-from devae_jax.program import keys
+from devae_jax.program import keys, references
 
 
 class Published(NamedTuple):
@@ -36,7 +39,8 @@ class Column(NamedTuple):
 class Line(NamedTuple):
     """One setting, trained with several seeds.
 
-    config: its config with variants, "devae:shapes3d"; a preset adds variants
+    config: its config with variants, "devae:shapes3d", or one's own, "/path/to/config.py:variants";
+      a preset adds variants
     changes: keys of the config that differ, laid over it last
     published: by the label of a column
     """
@@ -102,15 +106,57 @@ def names() -> list[str]:
     return sorted(_modules())
 
 
+def is_own(name: str) -> bool:
+    """Whether a name is the path of a file, whose code is the user's own."""
+    return isinstance(name, str) and name.endswith(".py")
+
+
+def named(name: str) -> str:
+    """The name of a table as its study keeps it: a path absolute, to be found from anywhere."""
+    return str(Path(name).expanduser().resolve()) if is_own(name) else name
+
+
 def load(name: str) -> Table:
-    """A table of `configs/paper/` or `configs/studies/`.
+    """A table of `configs/paper/` or `configs/studies/`, or the `TABLE` of a file of one's own.
 
     Raises:
-      ValueError: there is none of that name.
+      ValueError: there is none of that name, or the file does not run or has none that fits.
     """
+    if is_own(name):
+        return _checked(references.load(f"{named(name)}:TABLE", "table"), named(name))
     if name not in _modules():
         raise unknown("table", name, names())
     return importlib.import_module(_modules()[name]).TABLE
+
+
+def _checked(table: Any, file: str) -> Table:
+    """A table of the user's own. Raises ValueError, in one line, for what is none."""
+    from devae_jax.metrics.choice import metrics_of
+    from devae_jax.metrics.registry import SCORES
+
+    if not isinstance(table, Table):
+        raise ValueError(
+            f"got {type(table).__name__} as TABLE of {file}, expected studies.table.Table; fix it"
+        )
+    for part, kind in (("lines", Line), ("columns", Column)):
+        items = getattr(table, part)
+        fits = isinstance(items, list | tuple) and all(isinstance(item, kind) for item in items)
+        labels = [item.label for item in items] if fits else []
+        if not labels or len(set(labels)) < len(labels):
+            raise ValueError(
+                f"got {part} of the TABLE of {file}, expected one or more {kind.__name__}(…) of "
+                f"different labels; fix them: {', '.join(map(str, labels)) or type(items).__name__}"
+            )
+    sizes = table.presets.values() if isinstance(table.presets, Mapping) else ()
+    if not sizes or not all(isinstance(size, Preset) for size in sizes):
+        raise ValueError(
+            f'got presets of the TABLE of {file}, expected {{"cpu": Preset(…)}}; fix it'
+        )
+    own = [score.name for each in metrics_of(table.metrics).values() for score in each.scores]
+    for score in (column.score for column in table.columns):
+        if "/" not in score and score not in (*SCORES, *own):
+            raise unknown(f"score of the TABLE of {file}", score, dict.fromkeys((*SCORES, *own)))
+    return table
 
 
 def _modules() -> dict[str, str]:
@@ -164,13 +210,27 @@ def config_of(line: Line, preset: Preset) -> Any:
     from devae_jax.configs import variants
 
     name, _, own = line.config.partition(":")
-    try:
-        module = importlib.import_module(f"devae_jax.configs.{name}")
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"got config {name!r} of line {line.label!r}, expected a name in configs/; fix it"
-        ) from error
-    config = module.get_config(",".join(filter(None, [own, preset.variants])))
+    wanted = ",".join(filter(None, [own, preset.variants]))
+    if is_own(name):
+        get_config = references.load(f"{name}:get_config", f"config of line {line.label!r}")
+        given = [wanted] if wanted else []
+        try:
+            inspect.signature(get_config).bind(*given)
+        except TypeError as error:
+            raise ValueError(
+                f"got variants {wanted!r} for {name}, expected a get_config that takes them "
+                f"({error}); write def get_config(variants='')"
+            ) from error
+        config = get_config(*given)
+    else:
+        try:
+            module = importlib.import_module(f"devae_jax.configs.{name}")
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"got config {name!r} of line {line.label!r}, expected a name in configs/, or a "
+                "file that ends in .py; fix it"
+            ) from error
+        config = module.get_config(wanted)
     if preset.steps is not None:
         variants.shorten(config, preset.steps)
     return keys.laid_over(config, preset.changes)

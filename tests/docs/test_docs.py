@@ -134,6 +134,17 @@ def test_code_outside_the_package_trains_and_loads_when_trusted(tmp_path, monkey
     assert "mig" in call(*scored, "--trust")
 
 
+def test_a_table_outside_the_package_plans(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    table = ["reproduce", "docs/examples/own_table.py", f"--workdir={tmp_path}/own"]
+    for size, steps in (("smoke", "20"), ("cpu", "3,000")):
+        planned = call(*table, f"--preset={size}", "--plan")
+        programs = [line for line in planned.splitlines() if not line.startswith(" ")]
+        assert programs == [
+            f"{name},all: {steps} steps" for name in ("config", "devae", "beta_vae")
+        ]
+
+
 def test_scripts_of_the_ci_can_run():
     for path in (ROOT / ".ci").iterdir():
         if path.suffix == ".txt":  # what a script wrote

@@ -13,8 +13,8 @@ from devae_jax.configs import devae
 HERE = Path(__file__).parent
 
 
-def get_config():
-    config = devae.get_config("toy")
+def get_config(variants="toy"):
+    config = devae.get_config(variants)
     config.method = "own"
     config.data.name = f"{HERE}/data.py:bars"
     config.objective.terms.price = {"kind": f"{HERE}/method.py:dependence", "weight": 2.0}
