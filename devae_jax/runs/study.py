@@ -249,20 +249,18 @@ def _history(folder: Folder, missing: list[str]) -> list[Row]:
 
 def labelled(members: Sequence[Member]) -> list[Member]:
     """Members whose label is their method, and where runs of it differ, how they do."""
-    differing = {
-        label: _differing([m.settings for m in members if m.label == label])
+    keys = {
+        label: differing([m.settings for m in members if m.label == label])
         for label in dict.fromkeys(member.label for member in members)
     }
     found = []
     for member in members:
-        parts = [
-            f"{key.split('.')[-1]}={member.settings.get(key)}" for key in differing[member.label]
-        ]
+        parts = [f"{key.split('.')[-1]}={member.settings.get(key)}" for key in keys[member.label]]
         found.append(member._replace(label=", ".join([member.label, *parts])))
     return found
 
 
-def _differing(every: Sequence[Mapping[str, Any]]) -> list[str]:
+def differing(every: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys that not all of these have with one value, in the order in which they come."""
     keys = dict.fromkeys(key for one in every for key in one)
     return [key for key in keys if any(one.get(key) != every[0].get(key) for one in every)]

@@ -20,14 +20,15 @@ def setting(config: Any) -> str:
     means, at its value there, what was done before it, and so changes no digest.
     """
     base = _base()
-    flat = keys.flatten(keys.normalised(config))
-    decides = {
-        key: value
-        for key, value in flat.items()
-        if (key in KEPT or not key.startswith(ASIDE)) and base.get(key, ...) != value
-    }
+    decides = {k: value for k, value in deciding(config).items() if base.get(k, ...) != value}
     text = json.dumps(decides, default=str)
     return of_json(json.loads(text, parse_int=float))[:SIZE]  # 1 is 1.0
+
+
+def deciding(config: Any) -> dict[str, Any]:
+    """The keys of a config that decide a run's numbers, with their values."""
+    flat = keys.flatten(keys.normalised(config))
+    return {k: value for k, value in flat.items() if k in KEPT or not k.startswith(ASIDE)}
 
 
 @functools.cache

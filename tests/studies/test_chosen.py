@@ -42,11 +42,33 @@ def test_runs_of_one_setting_are_ranked(place):
     assert missing == [f"{folder}:1 left out: no other run of 'devae' on its data"]
 
 
+def test_settings_of_a_sweep_are_ranked_apart(tmp_path):
+    """And called after what they differ in, where tables do not call them."""
+    numbers = [{"seed": s, "objective.scale": scale} for scale in (0.5, 0.25) for s in (0, 1)]
+    train_members(small(steps=10), numbers, tmp_path / "scales")
+    train_members(small(steps=10, model__latent_dim=3), numbers[:2], tmp_path / "narrow")
+    folders = [tmp_path / "scales", tmp_path / "narrow"]
+    ranked, missing = chosen.agreements(folders, {}, images=50)
+    named = [f"devae, latent_dim={dim}, scale={s}" for dim, s in ((4, 0.5), (4, 0.25), (3, 0.5))]
+    assert {(a.label, a.seed) for a in ranked} == {
+        (name, seed) for name in named for seed in (0, 1)
+    }
+    assert not missing
+    runs = [load(tmp_path / "scales", member=i) for i in (2, 3)]
+    seen = np.sort(np.random.RandomState(0).choice(runs[0].dataset.size, 50, replace=False))
+    wanted = selection.by_agreement(runs, runs[0].images(seen))
+    udr = {a.seed: a.udr for a in ranked if a.label == named[1]}
+    np.testing.assert_allclose([udr[0], udr[1]], wanted, rtol=1e-6)
+    labels = {(str(tmp_path / "scales"), i): ("mine", numbers[i]["seed"]) for i in range(4)}
+    ranked, _ = chosen.agreements(folders[:1], labels, images=50)
+    assert {a.label for a in ranked} == {"mine, scale=0.5", "mine, scale=0.25"}
+
+
 def test_a_run_that_diverged_is_left_out(place, monkeypatch):
     whole = chosen.load_members
 
-    def one_diverged(folder):
-        runs = whole(folder)
+    def one_diverged(folder, **options):
+        runs = whole(folder, **options)
         params = jax.tree.map(lambda leaf: leaf * np.nan, runs[1].state.params)
         runs[1].state = dataclasses.replace(runs[1].state, params=params)
         return runs
