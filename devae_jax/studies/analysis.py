@@ -11,9 +11,8 @@ import numpy as np
 
 from devae_jax.names import printable, unknown
 from devae_jax.studies import statistics
-from devae_jax.studies.members import Study
 from devae_jax.studies.statistics import TESTS, Summary
-from devae_jax.studies.table import Column, Line, split
+from devae_jax.studies.table import Column, Line, Table, split
 
 Row = Mapping[str, Any]
 Run = tuple[str, int]  # a line's label, and a seed
@@ -50,11 +49,17 @@ def by_line(runs: Sequence[Run], values: Iterable[float]) -> dict[str, dict[int,
 
 
 def markdown(
-    study: Study, rows: Sequence[Row], *, against: str | None = None, test: str = "t"
+    table: Table,
+    rows: Sequence[Row],
+    *,
+    preset: str = "",
+    against: str | None = None,
+    test: str = "t",
 ) -> str:
-    """All statistics of a study's rows, a section for each group of lines, as each data set.
+    """All statistics of a table's rows, a section for each group of lines, as each data set.
 
     Args:
+      preset: at which the runs were made, if at one.
       against: a line's label, or its end ("DeVAE" of "dSprites: DeVAE"), that others are tested
         against; None: every two lines are.
       test: of `statistics.TESTS`.
@@ -64,17 +69,17 @@ def markdown(
     """
     if test not in TESTS:
         raise unknown("test", test, TESTS)
-    names = [name for line in study.table.lines for name in (line.label, split(line.label)[1])]
+    names = [name for line in table.lines for name in (line.label, split(line.label)[1])]
     if against is not None and against not in names:
         raise unknown("line", against, names)
-    lines = [f"## {study.table.title}: statistics, preset `{study.preset}`"]
-    for group in dict.fromkeys(split(line.label)[0] for line in study.table.lines):
-        own = [line for line in study.table.lines if split(line.label)[0] == group]
+    lines = [f"## {table.title}: statistics" + (f", preset `{preset}`" if preset else "")]
+    for group in dict.fromkeys(split(line.label)[0] for line in table.lines):
+        own = [line for line in table.lines if split(line.label)[0] == group]
         mine = [row for row in rows if row["line"] in {line.label for line in own}]
         if any(row["value"] is not None for row in mine):
             lines += ["", f"### {group}"] if group else []
             for part in (distributions, _tests(against, test), correlations, front, sensitivity):
-                lines += ["", *found] if (found := part(study.table.columns, own, mine)) else []
+                lines += ["", *found] if (found := part(table.columns, own, mine)) else []
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ is kept.
 
 
 def gathered(
-    folders: Iterable[str | Path], patterns: Sequence[str] = ()
+    folders: Iterable[str | Path], patterns: Sequence[str] = (), *, trust: bool = False
 ) -> tuple[list[Row], list[str]]:
     """The rows of studies, each run once, and what was skipped, in words.
 
@@ -32,6 +33,7 @@ def gathered(
     Args:
       folders: of studies; others are named as skipped.
       patterns: files of rows that were gathered before.
+      trust: as `make.reopened`.
 
     Raises:
       ValueError: there is no file of a name.
@@ -40,7 +42,7 @@ def gathered(
     found: list[Row] = []
     for folder in map(Path, folders):
         try:
-            study = make.reopened(folder)
+            study = make.reopened(folder, trust=trust)
         except ValueError as error:
             damaged.append(f"{folder.name}: {error}")
             continue
@@ -73,26 +75,41 @@ def page(text: str, blocks: Mapping[tuple[str, str], str]) -> str:
     return text + "".join(f"\n{blocks[name]}" for name in blocks if name not in there)
 
 
-def studies(known: Given, beside: Path = Path("runs")) -> list[tuple[Study, rows.Found]]:
+def studies(
+    known: Given, beside: Path, own: Sequence[str] = (), *, every_seed: bool = False
+) -> list[tuple[Study, rows.Found]]:
     """The tables that have a run in some rows, at each preset, and what of them is there.
 
     Args:
       beside: a folder where no study lies, in which they are planned.
+      own: files of tables of the user's own, besides the library's.
+      every_seed: also those beyond the preset's.
     """
-    presets = {
-        row["preset"]: None
-        for trainings in known.trainings.values()
-        for training in trainings
-        for row in training[:1]
-    }
+    presets: dict[str, int] = {}  # and how many seeds rows of it reach to
+    for trainings in known.trainings.values():
+        for row in (training[0] for training in trainings if training):
+            seeds = row["seed"] + 1 if every_seed else 0  # 0: as the preset says
+            presets[row["preset"]] = max(seeds, presets.get(row["preset"], 0))
     found = []
-    for name in table.names():
-        for preset in presets:
+    for name in (*table.names(), *own):
+        for preset, seeds in presets.items():
             if preset in table.load(name).presets:
-                study = make.opened(beside / name, name, preset, fit=False)
+                path = beside / Path(name).stem
+                study = make.opened(path, name, preset, seeds=seeds, fit=False)
                 there = rows.collect(study, known)
                 found += [(study, there)] if there.rows else []
     return found
+
+
+def told(known: Given, but: Iterable[str] = ()) -> str:
+    """What rows are of, "rows of 3 runs for figure2 at cpu", without those of some settings."""
+    counts = Counter(
+        f"{row['study']} at {row.get('preset')}"
+        for setting in known.trainings.keys() - set(but)
+        for row in known.trainings[setting][0][:1]
+    )
+    each = [f"{n} run{'s' * (n > 1)} for {study}" for study, n in counts.items()]
+    return f"rows of {', '.join(each)}" if each else "no rows"
 
 
 def tables(known: Given, beside: Path) -> dict[tuple[str, str], str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from devae_jax.runs import manifest
 from devae_jax.runs.place import matching
 from devae_jax.runs.results import settings
 from devae_jax.runs.study import Known
@@ -18,9 +19,13 @@ Row = dict[str, Any]
 
 
 def found(pattern: str, file: str) -> tuple[list[Path], list[str]]:
-    """The studies whose folder a pattern names, or whose programs, and all runs with a file."""
+    """The studies whose folder a pattern names, or whose programs, and all runs with a file.
+
+    The runs of a study, or of a sweep, whose folder is named are all of its programs.
+    """
     names = [] if "://" in pattern else [Path(name) for name in sorted(glob.glob(pattern))]
-    whole = [name for name in names if (name / "study.json").exists()]
+    kinds = ("study.json", manifest.NAME)
+    whole = [name for name in names if any((name / kind).exists() for kind in kinds)]
     runs = matching(pattern, file)
     runs += [run for place in whole for run in matching(str(place / "*"), file)]
     parents = dict.fromkeys([*whole, *(name.parent for name in names)])

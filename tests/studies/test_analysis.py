@@ -56,7 +56,7 @@ def test_rows_as_arrays(found):
 
 
 def test_the_text_has_every_statistic(study, found):
-    text = analysis.markdown(study, found)
+    text = analysis.markdown(study.table, found)
     assert "### dSprites" in text and "### Shapes3D" not in text  # which has no runs
     assert "| β-VAE (β = 6) | MIG | 3 | 0.15 ± 0.05 | 0.0258 to 0.274 | 0.15 | 0.125 to" in text
     p = stats.ttest_rel(MIG["β-VAE (β = 6)"], MIG["DeVAE"]).pvalue
@@ -77,14 +77,14 @@ def test_the_text_has_every_statistic(study, found):
 def test_lines_are_tested_against_one_alone(study, found):
     third = [r | {"line": "dSprites: DynamicVAE"} for r in found if "DeVAE" in r["line"]]
     every = [r for r in found if "Dynamic" not in r["line"]] + third
-    whole, one = (analysis.markdown(study, every, against=name) for name in (None, "DeVAE"))
+    whole, one = (analysis.markdown(study.table, every, against=name) for name in (None, "DeVAE"))
     pair = "| MIG | β-VAE (β = 6) | DynamicVAE | 3 |"
     assert pair in whole and pair not in one and "| MIG | DynamicVAE | DeVAE | 3 | 0 |" in one
     with pytest.raises(ValueError, match="did you mean 'DeVAE'"):
-        analysis.markdown(study, every, against="DeVEA")
+        analysis.markdown(study.table, every, against="DeVEA")
     with pytest.raises(ValueError, match="did you mean 'wilcoxon'"):
-        analysis.markdown(study, every, test="wilcox")
-    assert "0.250 |" in analysis.markdown(study, every, test="wilcoxon")  # 2 / 2^3
+        analysis.markdown(study.table, every, test="wilcox")
+    assert "0.250 |" in analysis.markdown(study.table, every, test="wilcoxon")  # 2 / 2^3
 
 
 def test_keys_that_lines_of_one_config_differ_in_are_axes():
@@ -107,9 +107,11 @@ def test_the_command_prints_them_of_files_of_rows(found, tmp_path):
     file = tmp_path / "rows.jsonl"
     file.write_text(rows.lines(found) + "{\n")
     printed = call("results", "statistics", f"--rows={file}", "--tables=figure2", "--against=DeVAE")
-    assert printed.startswith("## Figure 2") and "| MIG | β-VAE (β = 6) | DeVAE | 2 |" in printed
+    assert printed.startswith("## Figure 2") and "| MIG | β-VAE (β = 6) | DeVAE | 3 |" in printed
+    assert "match no run" not in printed  # also of the third seed, of which the preset has two
     assert f"rows.jsonl: row {len(found) + 1} skipped, it is no JSON" in printed
     wrong = call("results", "statistics", f"--rows={file}", "--tables=table1", code=2)
     assert "got table='table1'" in wrong
     file.write_text(json.dumps({}) + "\n")
-    assert "row 1 skipped" in call("results", "statistics", f"--rows={file}")
+    told = call("results", "statistics", f"--rows={file}", code=2)
+    assert "row 1 skipped" in told and "got no rows, expected runs of a table" in told

@@ -85,6 +85,19 @@ def test_the_command_prints_them(place):
     assert "goes_on left out: got no checkpoint" in printed
 
 
+def test_code_of_the_users_own_runs_when_trusted_alone(place, monkeypatch):
+    whole, trusted = chosen.load_members, []
+
+    def load_members(folder, trust):
+        trusted.append(trust)
+        return whole(folder)
+
+    monkeypatch.setattr(chosen, "load_members", load_members)
+    for flags in ([], ["--trust"]):
+        call("results", "agreement", f"--runs={place}/three", "--images=20", *flags)
+    assert trusted == [False, True]
+
+
 def test_bad_input(place, tmp_path):
     for flags, said in (
         ([], "got no --runs"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from devae_jax.program import references
+from devae_jax.runs import study as page
 from devae_jax.studies import make, rows, shown
 from tests.launch.commands import call
 from tests.studies.test_rows import trained
@@ -68,7 +69,7 @@ def test_a_folder_does_not_say_which_code_runs(tmp_path):
     assert [label for label, _ in known.labels.values()] == ["a", "b"]
 
 
-def test_its_runs_have_its_names_in_a_report_that_may_run_it(tmp_path):
+def test_its_runs_have_its_names_in_a_report_that_may_run_it(tmp_path, monkeypatch):
     study = make.opened(tmp_path / "w", str(written(tmp_path / "mine.py")), "cpu", fit=False)
     make._write_study(study)
     trained(study, 0)
@@ -80,6 +81,15 @@ def test_its_runs_have_its_names_in_a_report_that_may_run_it(tmp_path):
     assert "| devae | 1 | 0.50 |" in printed and "pass --trust to run it" in printed
     printed = call("report", f"--runs={study.path}", "--trust")
     assert "| a | 1 | 0.50 |" in printed and "w, not finished, seed 0: b" in printed
+    trusted = []
+    monkeypatch.setattr(page, "load", lambda path, member, trust: trusted.append(trust))
+    monkeypatch.setattr(page.results, "draw", lambda run: None)
+    for flags in ([], ["--trust"]):
+        call("report", f"--runs={study.path}", "--draw", *flags)
+    assert trusted == [False, True]
+    gather = ["results", "gather", f"--runs={study.path}", f"--to={tmp_path / 'all.jsonl'}"]
+    assert "pass --trust to run it" in call(*gather)
+    assert "rows of 1 runs, of 1 studies" in call(*gather, "--trust")
 
 
 @pytest.mark.parametrize(
