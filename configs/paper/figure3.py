@@ -13,5 +13,11 @@ TABLE = Table(
         for name, preset in presets(gpu_steps=30_000, gpu_seeds=1, cpu_seeds=1).items()
     },
     draw=True,
-    notes=(RENDERED, SUMMED, "the pictures are figures/member_0/ in the folder of each run"),
+    figure="traversals",
+    notes=(
+        RENDERED,
+        SUMMED,
+        "figure.png has the traversals of the first latent layer; those of the others, and "
+        "animations, are figures/member_0/ in the folder of each run",
+    ),
 )

@@ -48,7 +48,6 @@ class Plan(NamedTuple):
 
     config: as it can be saved
     members: of a population; empty for a run alone
-    layer_labels: what distinguishes the latent layers, ["β=1", "β=10"]; None if nothing does
     conventions: what a loss of this run means, as text
     keep: how many checkpoints
     eval_samples, eval_metrics: of the scores during training; names, or the user's own
@@ -61,7 +60,6 @@ class Plan(NamedTuple):
     members: tuple[Member, ...]
     schedule: Schedule
     parallel: Parallel
-    layer_labels: list[str] | None
     conventions: str
     keep: int
     tensorboard: bool
@@ -106,7 +104,6 @@ def plan(config: ConfigDict, members: Sequence[Mapping[str, Any]] = ()) -> Plan:
         members=tuple(member_of(config, hparams, numbers) for numbers in members),
         schedule=schedule,
         parallel=Parallel(config.parallel.mode, config.parallel.devices),
-        layer_labels=describe.layer_labels(config),
         conventions=describe.conventions(config, dataset),
         keep=config.train.keep,
         tensorboard=config.train.tensorboard,

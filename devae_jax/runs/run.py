@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from devae_jax import rng
 from devae_jax.data.images import images_of
 from devae_jax.evaluation.codes import Coder, code_shape
+from devae_jax.program import describe
 from devae_jax.program import plan as programs
 from devae_jax.program.keys import flatten
 from devae_jax.program.plan import Plan
@@ -80,7 +81,7 @@ class Run:
     ):
         mine = plan if member is None else plan.members[member]
         self.config, self._hparams = mine.config, mine.hparams
-        self.dataset, self.layer_labels = plan.dataset, plan.layer_labels
+        self.dataset, self.layer_labels = plan.dataset, describe.layer_labels(self.config)
         self.state, self.step, self.member, self.folder = state, step, member, folder
         (device,) = state.step.devices()
         self.precision = precision_on(device.platform, plan.program.precision)

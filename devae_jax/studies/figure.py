@@ -1,4 +1,4 @@
-"""A study as a figure, from its rows: strips, curves over training, or a trade-off."""
+"""A study as a figure, from its rows: strips, curves over training, a trade-off, pictures."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 
 from devae_jax.studies.analysis import COST, GAIN, aligned
 from devae_jax.studies.members import Study
+from devae_jax.studies.pictures import diffusion, traversals
 from devae_jax.studies.rows import values_of
 from devae_jax.studies.table import split
 from devae_jax.viz.save import Picture, save
@@ -24,7 +25,7 @@ def write(path: str | os.PathLike, study: Study, rows: Sequence[Row]) -> bool:
       ValueError: the file's name does not end in .png.
       StorageError: it cannot be written.
     """
-    picture = FIGURES[study.table.figure](study, [r for r in rows if r["value"] is not None])
+    picture = FIGURES[study.table.figure](study, rows)
     if picture is not None:
         save(path, picture)
     return picture is not None
@@ -64,6 +65,7 @@ def over_training(study: Study, rows: Sequence[Row]) -> Picture | None:
                     for row in rows
                     if (row["line"], row["seed"], row["metric"], row["layer"]) == run
                     and row["at"] is not None
+                    and row["value"] is not None
                 ]
                 points = sorted({(row["step"], row["value"]) for row in mine})
                 if points:
@@ -92,4 +94,6 @@ FIGURES: dict[str, Callable[[Study, Sequence[Row]], Picture | None]] = {
     "strips": strips,
     "curves": over_training,
     "trade_off": against,
+    "traversals": traversals,
+    "diffusion": diffusion,
 }

@@ -10,6 +10,7 @@ from devae_jax.program.saved import changed
 from devae_jax.runs.folder import Folder
 from devae_jax.runs.sweep import Sweep
 from devae_jax.studies import given as before
+from devae_jax.studies import information
 from devae_jax.studies.given import Given
 from devae_jax.studies.members import Member, Study
 from devae_jax.studies.table import Column, Published
@@ -41,7 +42,8 @@ def collect(study: Study, given: Given | None = None) -> Found:
     metric, layer, protocol, value, low, high, published, published_std, and of its training:
     study (the table for which it was), program, member, seconds (of training and scoring, a
     member's share), device, version (of the library), and source (the file it was given in, None
-    for what the folder has). A member that is not scored with all of the table's metrics has none.
+    for what the folder has). Those of mutual information over training have more, see
+    `information.kept`. A member that is not scored with all of the table's metrics has none.
     """
     given = given or Given()
     found = Found([], [], list(given.damaged))
@@ -125,6 +127,8 @@ def _of_member(
     for at in SHARES:
         for name in LOGGED:
             rows += [row for row in _logged(curve, name, at, steps) if row["value"] is not None]
+    nearest = [(at, _nearest(curve, information.MI, at, steps)) for at in SHARES]
+    rows += information.kept([(at, row) for at, row in nearest if row is not None], mine)
     have: set[tuple[Any, Any]] = {(row["metric"], row["at"]) for row in rows}
     for column in study.table.columns:
         if "/" in column.score and (column.score, column.at) not in have:
@@ -181,20 +185,30 @@ def _place_of(row: Mapping[str, Any]) -> tuple[str, int, float | None]:
 
 
 def _logged(logged: Sequence[Row], name: str, at: float, steps: int) -> list[Row]:
-    """What was logged nearest to a share of training, of two alike the later: a row a layer.
+    """What was logged nearest to a share of training: a row a layer.
 
     Where training was not logged as far as that, one row without a value.
     """
     common = {"metric": name, "at": at, "protocol": "training", "low": None, "high": None}
-    there = [row for row in logged if row.get(name) is not None]
-    if not any(row["step"] >= at * steps for row in there):
+    row = _nearest(logged, name, at, steps)
+    if row is None:
         return [common | {"step": round(at * steps), "layer": 0, "value": None}]
-    row = min(there, key=lambda row: (abs(row["step"] - at * steps), -row["step"]))
     values = row[name] if isinstance(row[name], list) else [row[name]]
     return [
         common | {"step": row["step"], "layer": layer, "value": _rounded(value)}
         for layer, value in enumerate(values)
     ]
+
+
+def _nearest(logged: Sequence[Row], name: str, at: float, steps: int) -> Row | None:
+    """The row with a key nearest to a share of training, of two alike the later.
+
+    None where it was not logged as far as that.
+    """
+    there = [row for row in logged if row.get(name) is not None]
+    if not any(row["step"] >= at * steps for row in there):
+        return None
+    return min(there, key=lambda row: (abs(row["step"] - at * steps), -row["step"]))
 
 
 def _rounded(value: Any) -> float | None:

@@ -9,7 +9,7 @@ from devae_jax.runs import manifest
 from devae_jax.runs.place import matching
 from devae_jax.runs.results import settings
 from devae_jax.runs.study import Known
-from devae_jax.studies import given, make, rows
+from devae_jax.studies import given, information, make, rows
 from devae_jax.studies.members import Member, Study
 from devae_jax.studies.show import absent
 from devae_jax.viz import members as shown
@@ -87,11 +87,18 @@ def _member(member: Member, mine: Sequence[Row], layer: int, exact: bool) -> sho
         for row in mine
         if (row["at"], row["layer"], row["protocol"] == "exact") == (None, layer, exact)
     ]
-    logged: dict[int, dict[str, Any]] = {}  # step -> what training logged there, by layer
+    # Step -> what training logged there, of each layer: two shares may be nearest to one step.
+    # Mutual information is kept of the first layer alone, and must not pass for another's.
+    logged: dict[int, dict[str, dict[int, Any]]] = {}
     for row in sorted(mine, key=lambda row: row["layer"]):
-        if row["at"] is not None:
-            at = logged.setdefault(row["step"], {"step": row["step"]})
-            at.setdefault(row["metric"], []).append(row["value"])
+        if row["at"] is not None and (layer == 0 or row["metric"] != information.MI):
+            value = information.matrix(row) if row["metric"] == information.MI else row["value"]
+            logged.setdefault(row["step"], {}).setdefault(row["metric"], {})[row["layer"]] = value
+    named = {"factors": next((row["factors"] for row in mine if row.get("factors")), None)}
+    history = [
+        {"step": step} | named | {name: list(each.values()) for name, each in values.items()}
+        for step, values in logged.items()
+    ]
     return shown.Member(
         run=f"{first['study']}: {first['program']}",
         member=first["member"],
@@ -103,6 +110,6 @@ def _member(member: Member, mine: Sequence[Row], layer: int, exact: bool) -> sho
         data=member.config.data.name,
         version=str(first["version"] or "not recorded"),
         scores=kept,
-        history=list(logged.values()),
+        history=history,
         lacks=[],
     )

@@ -1,17 +1,20 @@
 """What changes over training: losses, KL, scores, and where the information goes."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from devae_jax.viz.images import layer_names
 from devae_jax.viz.rows import Row, series
 from devae_jax.viz.style import (
+    DPI,
     MUTED,
     RC,
     RULE,
@@ -31,6 +34,7 @@ PANELS = {
     "mig": "MIG",
 }
 LOG_RANGE = 8  # a positive quantity that falls by more than this is drawn on a log axis
+Diffusion = tuple[np.ndarray, np.ndarray, Sequence[str]]  # steps [T], MI [T, D, F], F names
 MANY = 60  # points from which on a curve is smoothed
 
 
@@ -141,31 +145,102 @@ def information_diffusion(
             f"got mi of shape {mi.shape} for {len(steps)} steps and {len(factors)} factors, "
             "expected [T, D, F]; fix by stacking one [D, F] matrix a step"
         )
-    peak = np.nan_to_num(mi).max(axis=(0, 2))
-    order = np.argsort(-peak, kind="stable")
-    coloured = [d for d in order[:limit] if peak[d] >= 0.05 * peak.max()]
-    grey = order[len(coloured) : len(coloured) + traces]
-
+    coloured, grey = _shown(mi, limit, traces)
     columns = min(len(factors), 3) if len(factors) != 4 else 2
     lines = -(-len(factors) // columns)
     figure, axes = panels(lines, columns, width=2.9, height=2.0, sharex=True)
     for f, (axis, factor) in enumerate(zip(axes, factors, strict=False)):
-        for d in grey:
-            axis.plot(steps, mi[:, d, f], color=RULE, linewidth=0.8)
-        for i, d in reversed(list(enumerate(coloured))):
-            measured = np.isfinite(mi[:, d, f])
-            x, y = np.asarray(steps)[measured], mi[measured, d, f]
-            axis.plot(x, y, linewidth=1.7, **dots(len(x)), **line(i))
+        _traced(axis, np.asarray(steps), mi[:, :, f], coloured, grey)
         axis.set_title(factor)
-        # A factor that nobody knows must not look known by being enlarged.
-        axis.set_ylim(0, 1.06 * max(np.nan_to_num(mi[:, :, f]).max(), 0.15 * peak.max(), 1e-3))
-        step_axis(axis)
+        axis.set_ylim(0, _top(mi, f))
     for f, axis in enumerate(axes[: len(factors)]):
         axis.tick_params(labelbottom=f + columns >= len(factors))
         axis.set_xlabel("training step" if f + columns >= len(factors) else "")
         axis.set_ylabel("MI (nats)" if f % columns == 0 else "")
     blank(axes[len(factors) :])
+    handles = _legend(mi, coloured, grey)
+    figure.legend(handles=handles, loc="outside right upper", title="latent", alignment="left")
+    return figure
 
+
+@matplotlib.rc_context(RC)
+def diffusions(
+    runs: Mapping[str, Diffusion | str], *, title: str, note: str = "", limit: int = 10
+) -> Figure:
+    """`information_diffusion` of several runs below one another: a line of panels a run.
+
+    Panels of a factor have one scale in all lines. Latents have no order that runs share: each
+    line has colours of its own.
+
+    Args:
+      runs: heading -> steps [T], MI [T, D, F] in nats and the F factors' names, or, of a run that
+        has none, why, in words.
+      note: what to know of all, below the panels.
+    """
+    drawn = [run for run in runs.values() if not isinstance(run, str)]
+    columns = max((len(factors) for _, _, factors in drawn), default=1)
+    tops: dict[str, float] = {}
+    for _, mi, factors in drawn:
+        for f, factor in enumerate(factors):
+            tops[factor] = max(tops.get(factor, 0), _top(mi, f))
+    heights = [0.7 if isinstance(run, str) else 2.35 for run in runs.values()]
+    width = max(2.1 * columns + 0.9, 7.5)
+    note = fill(note, int(15 * width))
+    size = (width, sum(heights) + 0.5 + 0.16 * (note.count("\n") + 2))
+    layout = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.06, wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=size, dpi=DPI, layout=layout)
+    figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
+    figure.supxlabel(note, x=0.01, ha="left", size=8, color=MUTED, linespacing=1.4)
+    parts = np.ravel(figure.subfigures(len(runs), 1, height_ratios=heights, squeeze=False))
+    for part, (heading, run) in zip(parts, runs.items(), strict=True):
+        part.suptitle(heading, x=0.01, ha="left", weight="bold", size=9.5)
+        if isinstance(run, str):
+            part.text(0.01, 0.35, run, color=MUTED, va="center")
+            continue
+        steps, mi, factors = run
+        coloured, grey = _shown(mi, limit, len(mi[0]))
+        axes = list(part.subplots(1, columns, squeeze=False).flat)
+        for f, (axis, factor) in enumerate(zip(axes, factors, strict=False)):
+            _traced(axis, steps, mi[:, :, f], coloured, grey)
+            axis.set_title(factor, weight="normal")
+            axis.set_ylim(0, tops[factor])
+            axis.set_xlabel("training step")
+            axis.set_ylabel("MI (nats)" if f == 0 else "")
+            axis.tick_params(color=RULE, labelcolor=MUTED, labelsize=8, length=3, width=0.8)
+        blank(axes[len(factors) :])
+        handles = _legend(mi, coloured, grey)
+        part.legend(handles=handles, loc="outside right upper", title="latent", alignment="left")
+    return figure
+
+
+def _shown(mi: np.ndarray, limit: int, traces: int) -> tuple[list[int], list[int]]:
+    """Which latents of mi [T, D, F] are coloured, the most informative ever, and which grey."""
+    peak = np.nan_to_num(mi).max(axis=(0, 2))
+    order = [d for d in np.argsort(-peak, kind="stable") if np.isfinite(mi[:, d]).any()]
+    coloured = [d for d in order[:limit] if peak[d] >= 0.05 * peak.max()]
+    return coloured, order[len(coloured) : len(coloured) + traces]
+
+
+def _traced(
+    axis: Axes, steps: np.ndarray, mi: np.ndarray, coloured: Sequence[int], grey: Sequence[int]
+) -> None:
+    """A line a latent of mi [T, D]."""
+    for d in grey:
+        axis.plot(steps, mi[:, d], color=RULE, linewidth=0.8)
+    for i, d in reversed(list(enumerate(coloured))):
+        measured = np.isfinite(mi[:, d])
+        x, y = steps[measured], mi[measured, d]
+        axis.plot(x, y, linewidth=1.7, **dots(len(x)), **line(i))
+    step_axis(axis)
+
+
+def _top(mi: np.ndarray, f: int) -> float:
+    """Of a panel's axis. A factor that nobody knows must not look known by being enlarged."""
+    found = np.nan_to_num(mi)
+    return float(1.06 * max(found[:, :, f].max(), 0.15 * found.max(), 1e-3))
+
+
+def _legend(mi: np.ndarray, coloured: Sequence[int], grey: Sequence[int]) -> list[Line2D]:
     handles = [
         Line2D([], [], linewidth=2, label=latent_name(d), **line(i)) for i, d in enumerate(coloured)
     ]
@@ -174,5 +249,4 @@ def information_diffusion(
         label = f"{others} other{'s' * (others > 1)}"
         label += f", {len(grey)} drawn" if len(grey) < others else ""
         handles.append(Line2D([], [], color=RULE, label=label))
-    figure.legend(handles=handles, loc="outside right upper", title="latent", alignment="left")
-    return figure
+    return handles

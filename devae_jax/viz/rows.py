@@ -44,3 +44,10 @@ def number_of(row: Row, key: str) -> float:
     """row[key] as a float, NaN when missing or not a single number."""
     value = as_float(row.get(key))
     return float(value) if value is not None and value.ndim == 0 else float("nan")
+
+
+def factors_of(rows: Iterable[Row], count: int) -> list[str]:
+    """The names of `count` factors, which some row has; "factor 0" and so on where none does."""
+    named = (row.get("factors") for row in rows)
+    right = (names for names in named if isinstance(names, list) and len(names) == count)
+    return list(map(str, next(right, [f"factor {i}" for i in range(count)])))

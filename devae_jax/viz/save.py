@@ -43,6 +43,15 @@ def save(path: str | os.PathLike, picture: Picture | str, *, milliseconds: int =
     return path
 
 
+def loaded(path: str | os.PathLike) -> np.ndarray | None:
+    """A PNG file as uint8 [h, w, 3]; None where there is none, or it is damaged."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError):  # Pillow says "SyntaxError" of a broken chunk
+        return None
+
+
 def png(picture: Picture) -> bytes:
     """A Figure or uint8 [h, w, 3] as PNG bytes."""
     buffer = io.BytesIO()

@@ -21,7 +21,7 @@ from devae_jax.viz.members import (
     values_of,
 )
 from devae_jax.viz.page import ROOM, Part, figure, page, unit
-from devae_jax.viz.rows import series
+from devae_jax.viz.rows import factors_of, series
 from devae_jax.viz.save import png
 from devae_jax.viz.strips import learning_curves, strip_plots, trade_off
 from devae_jax.viz.style import pretty
@@ -178,20 +178,17 @@ def _curves(members: Sequence[Member], metrics: Sequence[str], layer: int) -> st
 
 def _diffusions(members: Sequence[Member], layer: int, limit: int) -> str:
     found = ""
-    every = (_diffused(mine, layer) for mine in by_label(members).values())
-    for member, steps, history in list(filter(None, every))[:limit]:
-        factors = _factors(members, history.shape[2])
+    every = {label: _diffused(mine, layer) for label, mine in by_label(members).items()}
+    for member, steps, history in list(filter(None, every.values()))[:limit]:
+        # Names are in scores, and in what rows alone hold of training.
+        rows = (row for m in members for row in (*m.scores, *m.history))
+        factors = factors_of(rows, history.shape[2])
         alt = f"Information that each latent of {member.name} holds on each factor, over steps"
         drawn = figure(alt, png(information_diffusion(steps, history, factors)))
         found += unit(f"{member.label}: {member.name}", drawn)
+    if found and (lacking := [label for label, one in every.items() if one is None]):
+        found += f"<p>Without mutual information over training: {escape('; '.join(lacking))}.</p>"
     return found
-
-
-def _factors(members: Sequence[Member], count: int) -> list[str]:
-    """The names of the factors, which scores of some member of the data set have."""
-    named = (row["factors"] for m in members for row in m.scores if row.get("factors"))
-    right = (names for names in named if isinstance(names, list) and len(names) == count)
-    return list(map(str, next(right, [f"factor {i}" for i in range(count)])))
 
 
 def _diffused(members: Sequence[Member], layer: int) -> tuple | None:

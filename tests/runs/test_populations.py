@@ -16,7 +16,8 @@ from tests.runs.test_training import small
 
 def test_population_on_disk(tmp_path):
     """Trains, resumes exactly, and every member can be loaded with its numbers."""
-    members = [{"seed": 3}, {"seed": 4, "optimizer.learning_rate": 2e-3}]
+    betas = {"objective.terms.kl.betas": (1.0, 2.0, 5.0)}
+    members = [{"seed": 3}, {"seed": 4, "optimizer.learning_rate": 2e-3} | betas]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     runs = train_members(small(), members, whole)
     assert [(run.step, run.member, run.config.seed) for run in runs] == [(40, 0, 3), (40, 1, 4)]
@@ -26,6 +27,7 @@ def test_population_on_disk(tmp_path):
     train_members(small(), members, parts)
     one = load(whole, member=1)
     assert (one.config.seed, one.config.optimizer.learning_rate) == (4, 2e-3)
+    assert one.layer_labels == ["β=1", "β=2", "β=5"] != load(whole, member=0).layer_labels
     images = np.zeros((2, 16, 16, 1))
     assert one.encode(images).mean.shape == (3, 2, 4)
     np.testing.assert_array_equal(one.encode(images).mean, runs[1].encode(images).mean)

@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from devae_jax.viz import information_diffusion, mutual_information, score_bars, training_curves
-from devae_jax.viz.curves import smooth
+from devae_jax.viz.curves import diffusions, smooth
 from devae_jax.viz.rows import series
 from devae_jax.viz.strips import curves, trade_off
 from devae_jax.viz.style import PALETTE, latent_name, pretty, titled
@@ -96,6 +96,38 @@ def test_diffusion_of_two_thousand_latents_says_how_many_are_drawn():
     figure = information_diffusion(np.arange(3), mi, ["scale"])
     assert len(visible(figure)[0].get_lines()) == 8 + 64
     assert legend(figure)[-1] == "2040 others, 64 drawn"
+
+
+def test_diffusion_of_latents_that_were_not_kept_draws_those_that_were():
+    mi = np.full((3, 1024, 1), np.nan)
+    mi[:, [5, 900]] = 1.0
+    figure = information_diffusion(np.arange(3), mi, ["scale"], limit=1)
+    assert len(visible(figure)[0].get_lines()) == 2
+    assert legend(figure) == ["z₅", "1023 others, 1 drawn"]
+
+
+def test_diffusion_of_several_runs_has_a_legend_and_words_of_each():
+    steps, mi = np.arange(3), np.ones((3, 2, 3)) * np.arange(1, 4)
+    names = ["shape", "scale", "$x$"]
+    runs = {"VAE": (steps, mi, names), "GAN": "Why.", "other": (steps, 2 * mi[:, :, :2], names[:2])}
+    figure = diffusions(runs, title="All", note="What to know. " * 20)
+    first, second, third = figure.subfigs
+    assert [len([a for a in part.axes if a.get_visible()]) for part in figure.subfigs] == [3, 0, 2]
+    assert [legend(part) for part in (first, third)] == [["z₀", "z₁"]] * 2
+    assert "Why." in [text.get_text() for text in second.texts]
+    tops = [[axis.get_ylim()[1] for axis in part.axes] for part in (first, third)]
+    np.testing.assert_allclose(tops[0], [2.12, 4.24, 3.18])  # a factor's most, and a little
+    np.testing.assert_allclose(tops[1][:2], tops[0][:2])
+    # Nothing lies over anything else, or outside.
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [axis.get_tightbbox() for part in (first, third) for axis in visible(part)]
+    boxes += [part.legends[0].get_window_extent() for part in (first, third)]
+    boxes += [text.get_window_extent() for text in (*figure.texts, *second.texts)]
+    for i, box in enumerate(boxes):
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1, box
+        assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1, box
+        assert not any(box.overlaps(other) for other in boxes[:i])
 
 
 def test_heatmap_annotates_every_cell_in_the_order_of_kl():

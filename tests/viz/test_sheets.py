@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from devae_jax.viz import latent_labels, reconstructions, samples, traversal_frames, traversals
+from devae_jax.viz.beside import beside
+from devae_jax.viz.save import loaded, save
 from devae_jax.viz.sheet import NAN_COLOUR, sheet, to_rgb
 from devae_jax.viz.traversals import by_kl
 
@@ -141,3 +143,40 @@ def test_cells_are_enlarged_by_whole_pixels(size):
     assert len(columns) % width == 0 and len(columns) >= 112
     inner = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     assert not inner.any()
+
+
+def at(page, picture):
+    """Where a picture stands in a page, (y, x), pixel for pixel; None if nowhere."""
+    height, width = picture.shape[:2]
+    for y, x in np.argwhere((page == picture[0, 0]).all(-1)):
+        if np.array_equal(page[y : y + height, x : x + width], picture):
+            return int(y), int(x)
+    return None
+
+
+def test_pictures_side_by_side_keep_every_pixel_and_words_stand_where_one_lacks():
+    pictures = [to_rgb(noise(h, w, 3, seed=h)) for h, w in ((90, 700), (300, 650), (80, 640))]
+    headings = [f"line {i}, seed 0" for i in range(3)]
+    found = dict(zip(headings, pictures, strict=True))
+    page = beside(found, title="traversals", note="word " * 60)
+    (a, b, c) = [at(page, picture) for picture in pictures]
+    assert a[0] == b[0] and b[1] >= a[1] + 700  # beside one another, from one height on
+    assert c[1] == a[1] and c[0] > b[0] + 300  # the third below the taller of them
+    above = page[b[0] + 300 : c[0], c[1] : c[1] + 600]
+    assert (above < 128).any()  # its heading, which it does not cover
+    alone = beside(found | {headings[1]: "It was given as rows. " * 9}, title="traversals")
+    assert at(alone, pictures[0]) and not at(alone, pictures[1])
+    assert alone.shape[0] < page.shape[0] and alone.shape[1] == page.shape[1]
+    assert (alone[:, page.shape[1] // 2 + 20 :] < 128).any()  # its words
+    assert beside({"one": pictures[2]}, title="t").shape[1] < page.shape[1]
+
+
+def test_a_picture_is_read_as_it_was_written_and_a_damaged_one_is_none(tmp_path):
+    picture = to_rgb(noise(20, 30, 3))
+    path = save(tmp_path / "a.png", picture)
+    np.testing.assert_array_equal(loaded(path), picture)
+    whole = path.read_bytes()
+    for damaged in (whole[:200], b"", b"GIF89a", whole[:60] + b"?" * 8 + whole[68:]):
+        path.write_bytes(damaged)
+        assert loaded(path) is None
+    assert loaded(tmp_path / "none.png") is None
