@@ -10,18 +10,31 @@ from devae_jax.studies.status import status
 from tests.launch.commands import call
 
 FLAGS = ["figure2", "--preset=smoke", "--seeds=2"]
+ROW = {
+    "step": 20,
+    "layer": 0,
+    "representation": "mean",
+    "protocol": "dlib",
+    "value": 0.5,
+    "seed": 0,
+}
+ROW |= {"method": "devae", "settings": {}, "data": {}}
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """Eight programs of two members; what has a checkpoint is trained, and in order."""
+    """Eight programs of two members; the first is done, the second trained and scored in part."""
     monkeypatch.setattr(Folder, "finished", lambda self, config, members: True)
-    monkeypatch.setattr(Folder, "has_results", lambda self, step, count: True)
     monkeypatch.delattr("devae_jax.program.sweep.fitting")  # who only looks compiles nothing
     found = make.opened(tmp_path, "figure2", "smoke", seeds=2, fit=False)
-    for number in (0, 1):
-        (found.folder(number).path / "checkpoints" / "20").mkdir(parents=True)
-        (found.folder(number).path / "checkpoints" / "20" / "file").touch()
+    every = [column.score for column in found.table.columns]
+    for number, scores in enumerate((every, every[:1])):
+        folder = found.folder(number)
+        (folder.path / "checkpoints" / "20").mkdir(parents=True)
+        (folder.path / "checkpoints" / "20" / "file").touch()
+        folder.write_scores(
+            [ROW | {"member": i, "metric": name} for i in (0, 1) for name in scores]
+        )
     (tmp_path / "programs").mkdir()
     return found
 
@@ -29,8 +42,6 @@ def study(tmp_path, monkeypatch):
 def test_status_says_who_is_at_what(study, tmp_path):
     programs = make.Programs(study, lambda runs: None)
     programs.write(0, Record(state="done", seconds=60.0, trained=40))
-    one = {"member": 0, "step": 20, "layer": 0, "representation": "mean", "protocol": "dlib"}
-    study.folder(1).write_scores([{**one, "metric": "mig", "value": 0.5, "seed": 0}])  # not all
     programs.write(2, Record(state="failed", error="out of memory"))
     with programs.taken(3):
         lines = call("reproduce", *FLAGS, f"--workdir={tmp_path}", "--status").splitlines()
