@@ -9,7 +9,8 @@ them. Runs of which --rows has scores, of whatever table, are not trained again:
 
 Tables: those of configs/paper and configs/studies, or one of your own, path/to/table.py. Presets:
 those of the table; the library's have paper, the published setting; gpu, about ten minutes of an
-H100; cpu, about twenty minutes of two cores a run; smoke, to see that it runs. Exit codes as in
+H100; cpu, about twenty minutes of two cores a run; smoke, to see that it runs. `--status` says
+what is done, running and failed, and the time left. Exit codes as in
 launch/train.py.
 """
 
@@ -30,30 +31,36 @@ _RETRY = flags.DEFINE_bool("retry", False, "Try programs that failed once more."
 _WAIT = flags.DEFINE_bool("wait", True, "Wait for what others train, to take over if they die.")
 _PRINT = flags.DEFINE_bool("print", False, "Print the table from what is there, train nothing.")
 _PLAN = flags.DEFINE_bool("plan", False, "Print the programs and members, train nothing.")
+_STATUS = flags.DEFINE_bool("status", False, "Say what is done and left, train nothing.")
 
 
 def main(name: str) -> int:
     common.enable_compilation_cache()
     from devae_jax.program.sweep import shard
-    from devae_jax.studies import figure, given, make, rows, show
+    from devae_jax.studies import figure, given, make, rows, show, status
 
     first, count = shard(_SHARD.value)
-    training = not (_PRINT.value or _PLAN.value)
+    training = not (_PRINT.value or _PLAN.value or _STATUS.value)
     study = make.opened(_WORKDIR.value, name, _PRESET.value, seeds=_SEEDS.value, fit=training)
     known = given.read(_ROWS.value, study.path)
     if _FIGURE.value is not None and not _FIGURE.value.endswith(".png"):
         raise ValueError(f"got --figure={_FIGURE.value}, expected a file that ends in .png; fix it")
+    if _STATUS.value:
+        print("\n".join(status.status(study, known)))
+        return 0
+    numbers = range(first, len(study.programs), count)
     if _PLAN.value:
-        to_train = given.left(study, known, range(len(study.programs)))
-        for number, program in enumerate(study.programs):
+        to_train = given.left(study, known, numbers)
+        for number in numbers:
+            program = study.programs[number]
             there = "" if number in to_train else ", in the given rows"
-            print(f"{program.name}: {program.config.steps:,} steps{there}")
+            about = f"{program.name}: {program.config.steps:,} steps{there}"
+            print(f"program {number + 1}/{len(study.programs)}: {about}")
             for member in study.of_program(number):
                 print(f"  {member.line.label}, seed {member.seed}")
         return 0
     ended = {}
     if training:
-        numbers = range(first, len(study.programs), count)
         retry, wait = _RETRY.value, _WAIT.value
         ended = make.make(study, numbers, given=known, retry=retry, wait=wait, say=_say)
     found = rows.collect(study, known)

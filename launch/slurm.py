@@ -1,12 +1,13 @@
-"""Submits a run or a sweep to SLURM through submitit, which is in the extra [slurm].
+"""Submits a run, a sweep or a study to SLURM through submitit, which is in the extra [slurm].
 
     devae-slurm --run="sweep --config=sweeps/quickstart --workdir=runs/s" \
         --parameters=slurm_partition=gpu,gpus_per_node=1,timeout_min=240
+    devae-slurm --run="reproduce table2 --preset=gpu --workdir=runs/table2" --parameters=...
 
-A sweep becomes an array of as many tasks as it has programs. Each takes a program that nobody
-trains, and the next one when it is done: so the array may be narrower (`--tasks`), and what a lost
-node left is taken by another. Before the time limit and on preemption a task saves and is queued
-again. Logs lie in W/logs. `--cluster=local` runs the same tasks on this machine.
+A sweep or a study becomes an array of as many tasks as it has programs. Each takes a program that
+nobody trains, and the next one when it is done: so the array may be narrower (`--tasks`), and what
+a lost node left is taken by another. Before the time limit and on preemption a task saves and is
+queued again. Logs lie in W/logs. `--cluster=local` runs the same tasks on this machine.
 """
 
 import contextlib
@@ -41,7 +42,7 @@ def main() -> int:
     from devae_jax.launch.requeue import Task
 
     command, workdir = parsed(_RUN.value or "")
-    tasks = _TASKS.value or (programs(command) if "devae_jax.launch.sweep" in command else 1)
+    tasks = _TASKS.value or (1 if "devae_jax.launch.train" in command else programs(command))
     lookup(dict.fromkeys(("slurm", "local")), _CLUSTER.value, "--cluster")
     options = {"name": workdir.name, **parameters(_PARAMETERS.value)}
     try:
@@ -81,34 +82,39 @@ def parsed(run: str) -> tuple[list[str], Path]:
     """The command that a task gives, and its workdir.
 
     Raises:
-      ValueError: it is neither train nor sweep, or names no workdir.
+      ValueError: it is none of train, sweep and reproduce, or names no workdir.
     """
     from devae_jax.runs.place import on_disk
 
     words = shlex.split(run)
-    if not words or words[0] not in ("train", "sweep"):
-        raise ValueError(f"got --run={run!r}, expected 'train --…' or 'sweep --…'; see --help")
+    if not words or words[0] not in ("train", "sweep", "reproduce"):
+        raise ValueError(
+            f"got --run={run!r}, expected 'train --…', 'sweep --…' or 'reproduce TABLE --…'; see "
+            "--help"
+        )
     places = [m[1] for word in words if (m := re.fullmatch(r"--?workdir=(.+)", word))]
     if len(places) != 1:
         raise ValueError(f"got --run={run!r}, expected one --workdir=… in it; add it")
-    leave = ["--nowait"] if words[0] == "sweep" else []
+    leave = [] if words[0] == "train" else ["--nowait"]
     command = [sys.executable, "-m", f"devae_jax.launch.{words[0]}", *words[1:], *leave]
     return command, on_disk(places[0])
 
 
 def programs(command: list[str]) -> int:
-    """How many programs a sweep has; its config is checked by the way.
+    """How many programs a sweep or a study has to train; its config is checked by the way.
+
+    One at least: where the given rows have all runs of a study, its table is still to be made.
 
     Raises:
       ValueError: it is refused; says why.
     """
     done = subprocess.run([*command, "--plan"], capture_output=True, text=True)
-    found = re.search(r"^program \d+/(\d+):", done.stdout, re.MULTILINE)
+    found = re.findall(r"^program \d+/\d+: .*$", done.stdout, re.MULTILINE)
     if done.returncode or not found:
         raise ValueError(
             (done.stderr.strip().splitlines() or ["no programs"])[-1].removeprefix("error: ")
         )
-    return int(found[1])
+    return max(1, sum(not line.endswith(", in the given rows") for line in found))
 
 
 def parameters(given: list[str]) -> dict[str, Any]:

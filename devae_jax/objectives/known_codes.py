@@ -106,9 +106,9 @@ def known_codes(
         return total, (new_carry, metrics | {"loss": total})
 
     def encode(params, carry, images, step):
-        return prior(len(images))
+        return prior(images.shape[0])  # no `len`: exported, it is of any number of images
 
     def logits(params, z, layer):
-        return jnp.zeros((len(z), *context.image_shape))
+        return jnp.zeros((z.shape[0], *context.image_shape))
 
     return Objective(init, loss, encode, logits, error)

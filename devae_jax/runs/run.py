@@ -126,7 +126,8 @@ class Run:
         needs to go on, the optimiser's state, is not in it.
 
         Raises:
-          ValueError: the folder is not empty, or a package that this needs is not installed.
+          ValueError: the folder is not empty, a package that this needs is not installed, or the
+            method is one's own and cannot be exported.
         """
         num_layers, dim = code_shape(self.coder, self.dataset)
         rows = [] if self.folder is None else self.folder.scores()

@@ -26,6 +26,8 @@ from devae_jax.types import Array, Posterior
 
 ABOUT, MODEL, CONFIG, SCORES = "run.json", "model.safetensors", "config.json", "scores.json"
 PLATFORMS = ("cpu", "cuda", "tpu")  # that the functions are exported for
+# What jax raises for a function that needs to know the number of images, or a platform.
+UNFIT = (TypeError, NotImplementedError, jax.errors.InconclusiveDimensionOperation)
 NEEDS = 'install what sharing needs: pip install "devae_jax[share]"'
 
 
@@ -62,7 +64,8 @@ def write(
       encode, decode: exported for any number of images; see `stablehlo`.
 
     Raises:
-      ValueError: the folder is not empty, or a package that this needs is not installed.
+      ValueError: the folder is not empty, a package that this needs is not installed, or the
+        functions are not of any number of images.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"got {path}, which is there and not empty, expected a new folder")
@@ -171,6 +174,9 @@ def stablehlo(
 
     encoder: images [B, H, W, C] -> (means, log-variances), [K, B, D] each
     decoder: latents [B, D], layers [B] int32 -> images [B, H, W, C] in [0, 1]
+
+    Raises:
+      ValueError: the code of a method of one's own needs to know B, or cannot be exported.
     """
     (batch,) = jax.export.symbolic_shape("B")
     images = jax.ShapeDtypeStruct((batch, *image_shape), jnp.float32)
@@ -185,12 +191,17 @@ def stablehlo(
         "encoder": (encoder, (images,)),
         "decoder": (decode, (latents, layers)),
     }
-    return {
-        f"{name}.stablehlo": bytes(
-            jax.export.export(jax.jit(function), platforms=PLATFORMS)(*arguments).serialize()
-        )
-        for name, (function, arguments) in given.items()
-    }
+    found = {}
+    for name, (function, arguments) in given.items():
+        try:
+            exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(*arguments)
+        except UNFIT as error:
+            raise ValueError(
+                f"got an {name} that is not exported ({str(error).splitlines()[0]}), expected a "
+                "function of any number of rows; in its code, take x.shape[0] in place of len(x)"
+            ) from error
+        found[f"{name}.stablehlo"] = bytes(exported.serialize())
+    return found
 
 
 def card(about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:

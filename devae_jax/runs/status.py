@@ -1,16 +1,24 @@
 """What of a sweep is done, running, failed and left, in lines to print."""
 
+from collections.abc import Sequence
+
 from devae_jax.files import in_words
 from devae_jax.runs.sweep import Sweep
 
 STATES = ("done", "running", "stopped", "waiting", "failed", "refused")
 
 
-def status(sweep: Sweep) -> list[str]:
-    """A line for the sweep, one for each program, and one for the time that is left."""
+def status(sweep: Sweep, numbers: Sequence[int] | None = None) -> list[str]:
+    """A line for the sweep, one for each program, and one for the time that is left.
+
+    Args:
+      numbers: of the programs to speak of; all if None.
+    """
+    numbers = range(len(sweep.programs)) if numbers is None else numbers
     lines, counts, left, at_work = [], dict.fromkeys(STATES, 0), 0, 0
     seconds = trained = 0.0
-    for number, (name, config, members) in enumerate(sweep.programs):
+    for number in numbers:
+        name, config, members = sweep.programs[number]
         record, holder = sweep.record(number), sweep.holder(number)
         seconds, trained = seconds + record.seconds, trained + record.trained
         state, about = record.state, f"{len(members)} members"
@@ -34,9 +42,9 @@ def status(sweep: Sweep) -> list[str]:
         if state in ("running", "stopped", "waiting"):
             left += max(config.steps - reached, 0) * len(members)
         lines.append(f"program {number + 1}/{len(sweep.programs)} {name}: {state}, {about}")
-    total = sum(len(members) for _, _, members in sweep.programs)
+    total = sum(len(sweep.programs[number].members) for number in numbers)
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    first = f"{total} members in {len(sweep.programs)} programs: {said}"
+    first = f"{total} members in {len(numbers)} programs: {said}"
     return [first, *lines, _time_left(left, seconds, trained, at_work)]
 
 

@@ -67,7 +67,8 @@ pre { background: var(--raised); padding: 12px 14px; border-radius: 6px; font-si
   .grid { display: block; } .grid figure img { max-width: 100%; }
   table.config th { white-space: normal; overflow-wrap: anywhere; padding-right: 14px;
   min-width: 13ch; } }
-@media print { main { padding: 0; max-width: none; } nav, .controls, .help { display: none; }
+@media print { main { padding: 0; max-width: none; }
+  nav, .controls, .help { display: none !important; }
   figure, .card, .unit, tr, h2, h3 { break-inside: avoid; }
   section:has(> figure):not(:has(> figure ~ figure)) { break-inside: avoid; }
   h2::after { content: ''; display: block; height: 120mm; margin-bottom: -120mm; }

@@ -131,4 +131,5 @@ def config_table(config: Mapping[str, Any]) -> str:
         f"<tr><th>{escape(key)}</th><td>{escape(json.dumps(value, default=str))}</td></tr>\n"
         for key, value in flatten(config).items()
     )
-    return f'<table class="config"><tbody>\n{lines}</tbody></table>'
+    table = f'<table class="config"><tbody>\n{lines}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'

@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 
 import devae_jax
-from devae_jax.runs.shared import card, rebuilt
+from devae_jax.configs import known_codes
+from devae_jax.runs import results
+from devae_jax.runs.shared import card, rebuilt, stablehlo
+from devae_jax.runs.train import train_members
+from devae_jax.types import Posterior
 from tests.launch.commands import ROOT
+from tests.runs.test_training import small
 
 pytestmark = pytest.mark.xdist_group("exported")  # what its tests share is made once
 
@@ -68,6 +73,53 @@ np.savez("found.npz", means=means, logvar=logvar, decoded=decoded)
     np.testing.assert_allclose(found["means"], posterior.mean, atol=1e-5)
     np.testing.assert_allclose(found["logvar"], posterior.logvar, atol=1e-5)
     np.testing.assert_allclose(found["decoded"], run.decode(posterior.mean[1], 1), atol=1e-5)
+
+
+def test_one_member_of_a_population_is_a_run_of_its_own(tmp_path):
+    members = [{"seed": 3}, {"seed": 4, "optimizer.learning_rate": 2e-3}]
+    runs = train_members(small(steps=10, train__eval_every=0), members, tmp_path / "runs")
+    results.score_members(runs, metrics=["kl"], progress=False)
+    shared = runs[1].export(tmp_path / "shared")
+    loaded = devae_jax.load(shared)
+    assert (loaded.config.seed, loaded.config.optimizer.learning_rate) == (4, 2e-3)
+    assert (loaded.step, loaded.member) == (10, None)
+    images = np.random.default_rng(0).uniform(size=(3, *loaded.dataset.image_shape))
+    first, second, found = (run.encode(images).mean for run in (*runs, loaded))
+    np.testing.assert_array_equal(found, second)
+    assert not np.array_equal(found, first)
+    rows = loaded.folder.scores()
+    assert rows and {row["member"] for row in rows} == {1}
+    about = json.loads((shared / "run.json").read_text())
+    assert (about["member"], about["seed"]) == (1, 4)
+    assert "- member: `1`" in (shared / "README.md").read_text()
+
+
+def test_codes_that_look_at_no_image_are_exported_too(tmp_path):
+    """Of any number of images, none of which has a say: the prior, and one grey."""
+    config = known_codes.get_config("toy")
+    config.steps, config.train.log_every, config.train.checkpoint_every = 1, 1, 1
+    config.objective.terms.discriminator.depth = 2
+    run, dim = devae_jax.train(config, tmp_path / "run"), config.model.latent_dim
+    shared = run.export(tmp_path / "shared")
+    encoder, decoder = (
+        jax.export.deserialize(bytearray((shared / f"{name}.stablehlo").read_bytes())).call
+        for name in ("encoder", "decoder")
+    )
+    for count in (1, 3):
+        means, logvar = encoder(np.ones((count, *run.dataset.image_shape), np.float32))
+        assert means.shape == (1, count, dim) and not means.any() and not logvar.any()
+        images = decoder(means[0], np.zeros(count, np.int32))
+        assert images.shape == (count, *run.dataset.image_shape) and (images == 0.5).all()
+    assert devae_jax.load(shared).config.method == "known_codes"
+
+
+def test_a_function_of_a_fixed_number_of_images_is_refused_in_one_line():
+    def encode(images):
+        return Posterior(mean=np.zeros((1, len(images), 2)), logvar=images.sum())
+
+    with pytest.raises(ValueError, match=r"an encoder that is not exported.*x\.shape\[0\]") as told:
+        stablehlo(encode, lambda z, layer: z, (4, 4, 1), 2)
+    assert "\n" not in str(told.value)
 
 
 def test_damage_and_other_folders_are_refused(run, exported, tmp_path):

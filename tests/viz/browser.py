@@ -1,10 +1,12 @@
 """Pages opened in a real browser, without a window; tests skip where there is none."""
 
-import html
+import contextlib
 import json
-import re
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,6 +16,24 @@ CHROMIUM = next(
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="needs Chromium (Debian's package `chromium`)"
 )
+FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-dev-shm-usage"
+PATIENCE = 120  # seconds of a browser, which may start beside much else
+WATCH = """
+window.errors = []; onerror = message => { errors.push(message) };
+document.addEventListener('securitypolicyviolation', event => errors.push(event.blockedURI));
+"""
+
+
+class Look(NamedTuple):
+    """How a page is looked at: the scheme that is preferred, "screen" or "print", page pixels."""
+
+    dark: bool = False
+    media: str = "screen"
+    width: int = 1280
+
+
+DESK = Look()
+PHONE = Look(width=390)
 
 
 def driven(page: str, script: str, folder) -> dict:
@@ -21,36 +41,83 @@ def driven(page: str, script: str, folder) -> dict:
 
     The errors of the page's own scripts, and what its policy refused, come as "errors".
     """
-    watch = (
-        "<script>window.errors = []; onerror = message => { errors.push(message) };"
-        "document.addEventListener('securitypolicyviolation', e => errors.push(e.blockedURI));"
-        "</script>"
-    )
-    run = (
-        "<script>addEventListener('load', () => { let found; try { found = (() => {"
-        + script
-        + "})() } catch (error) { found = {}; errors.push(String(error)) }"
-        "const out = document.createElement('pre'); out.id = 'found';"
-        "out.textContent = JSON.stringify({...found, errors}); document.body.append(out) });"
-        "</script>"
-    )
-    assert "<title>" in page and "</body>" in page
+    return seen(page, script, folder, [DESK])[0]
+
+
+def seen(page: str, script: str, folder, looks: Sequence[Look]) -> list[dict]:
+    """As `driven`, of a page that is opened anew in each look."""
     path = folder / "driven.html"
-    path.write_text(
-        page.replace("<title>", watch + "<title>", 1).replace("</body>", run + "</body>")
-    )
-    done = subprocess.run(
-        [*_command(folder), "--dump-dom", path.as_uri()],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    text = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)
-    assert text, done.stdout[-2000:] + done.stderr[-2000:]
-    return json.loads(html.unescape(text[1]))
+    path.write_text(page)
+    found = []
+    with _tab(folder) as (ask, loaded):
+        ask("Page.enable")
+        ask("Page.setLifecycleEventsEnabled", enabled=True)
+        ask("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+        for look in looks:
+            scheme = {"name": "prefers-color-scheme", "value": "dark" if look.dark else "light"}
+            ask("Emulation.setEmulatedMedia", media=look.media, features=[scheme])
+            size = {"width": look.width, "height": 844, "deviceScaleFactor": 1}
+            ask("Emulation.setDeviceMetricsOverride", **size, mobile=look == PHONE)
+            loaded(ask("Page.navigate", url=path.as_uri())["loaderId"])
+            body = f"({{...(() => {{ {script} }})(), errors}})"
+            done = ask("Runtime.evaluate", expression=body, returnByValue=True)
+            assert "exceptionDetails" not in done, done
+            found.append(done["result"]["value"])
+    return found
 
 
-def _command(folder) -> list[str]:
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-dev-shm-usage"
-    return [CHROMIUM, *flags.split(), f"--user-data-dir={folder / 'profile'}"]
+@contextlib.contextmanager
+def _tab(folder) -> Iterator[tuple[Callable[..., Any], Callable[[str], None]]]:
+    """A tab of a new browser: `ask(method, **parameters)` of its DevTools, and `loaded(loader)`.
+
+    The protocol is JSON that ends in a zero byte, on the browser's files 3 and 4: here its
+    standard input and output.
+    """
+    flags = [*FLAGS.split(), "--remote-debugging-pipe", f"--user-data-dir={folder / 'profile'}"]
+    with (folder / "chromium.log").open("w") as log:
+        browser = subprocess.Popen(
+            ["sh", "-c", 'exec "$@" 3<&0 4>&1 >&2', "sh", CHROMIUM, *flags],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    timer = threading.Timer(PATIENCE, browser.kill)
+    timer.start()
+    session: dict[str, str] = {}
+    asked, rest, ready = 0, b"", set()
+
+    def heard() -> dict:
+        nonlocal rest
+        while b"\0" not in rest:
+            more = browser.stdout.read1()
+            assert more, (folder / "chromium.log").read_text()[-2000:]
+            rest += more
+        text, _, rest = rest.partition(b"\0")
+        message = json.loads(text)
+        if message.get("method") == "Page.lifecycleEvent" and message["params"]["name"] == "load":
+            ready.add(message["params"]["loaderId"])
+        return message
+
+    def ask(method: str, **parameters: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        question = {"id": asked, "method": method, "params": parameters, **session}
+        browser.stdin.write(json.dumps(question).encode() + b"\0")
+        browser.stdin.flush()
+        while (message := heard()).get("id") != asked:
+            pass
+        assert "error" not in message, message
+        return message["result"]
+
+    def loaded(loader: str) -> None:
+        while loader not in ready:
+            heard()
+
+    try:
+        tab = ask("Target.createTarget", url="about:blank")["targetId"]
+        session["sessionId"] = ask("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
+        yield ask, loaded
+    finally:
+        timer.cancel()
+        browser.kill()
+        browser.communicate()

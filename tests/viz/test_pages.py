@@ -1,6 +1,7 @@
 """The pages as a reader meets them: sliders, keys, layers, and names that try to be markup."""
 
 import base64
+import html
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from devae_jax.viz.page import Part, figures, page
 from devae_jax.viz.save import save
 from tests.viz.browser import driven, needs_chromium
 from tests.viz.test_drawing import world
+from tests.viz.test_looks import study_page
 
 HOSTILE = "</script><script>window.pwned=1</script><img src=x onerror='window.pwned=1'>\"'&"
 
@@ -75,6 +77,22 @@ def test_a_picture_that_would_not_fit_is_named(tmp_path):
     assert text.count("<img") == 1 and "1&lt;.png, beside this page" in text
 
 
+def test_figures_of_a_study_that_would_not_fit_are_named(monkeypatch):
+    """The scores of the first data set fit; all that comes later is told in its place."""
+    sets = ("dSprites", HOSTILE)
+    first = re.search(r'<div class="grid">.*?</figure></div>', study_page(sets=sets), re.S)[0]
+    monkeypatch.setattr("devae_jax.viz.study.ROOM", len(first) * 3 // 4 + 9)
+    text = study_page(sets=sets)
+    named = re.findall(r"<p>Too large to show here: (.*?), (.*?)\.</p>", text)
+    kinds, (a, b) = ("Reconstruction against MIG", "Learning curves"), [f"{s}, {s}" for s in sets]
+    assert first in text and text.count("<img") == first.count("<img")
+    assert [(kind, html.unescape(data)) for kind, data in named] == [
+        ("Scores", b),
+        *[(kind, data) for kind in kinds for data in (a, b)],
+    ]
+    assert "<script>window.pwned" not in text
+
+
 def test_the_page_of_a_run_has_words_for_every_picture(tmp_path):
     text = draw_all(tmp_path, title=HOSTILE, config={HOSTILE: HOSTILE}, **world(2, 3, 1))[
         "report.html"
@@ -98,8 +116,7 @@ def test_sliders_keys_and_layers_in_a_browser(tmp_path):
         const [a, b] = document.querySelectorAll('input[type=range]');
         const press = key => a.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
         const name = () => cells[0].getAttribute('aria-label');
-        const out = {start: look(), pwned: 'pwned' in window, dark: matchMedia(
-          '(prefers-color-scheme: dark)').matches};
+        const out = {start: look(), pwned: 'pwned' in window};
         a.value = 8; a.dispatchEvent(new Event('input', {bubbles: true}));
         out.moved = look(); out.value = a.getAttribute('aria-valuetext'); out.first = name();
         press('l'); out.layer = look(); out.kept = [a.value, b.value]; out.second = name();
