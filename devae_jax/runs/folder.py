@@ -1,6 +1,7 @@
 """A run's folder: what lies where, who may write into it, and whether its run is finished.
 
 W/config.json  W/metrics.jsonl  W/checkpoints/  W/tensorboard/  W/scores.json  W/figures/
+W/tensorboard/member_i/, W/figures/member_i/: of member i of a population.
 W/results.json: which members' figures are drawn, which diverged.  W/.lock: who trains here.
 W/wandb/, W/mlruns/: of services that follow the run.
 
@@ -21,10 +22,11 @@ from ml_collections import ConfigDict
 
 from devae_jax.files import DEAD, FORMAT, parsed, read_rows, readable, storing, write_json
 from devae_jax.program.saved import config_of, differences
-from devae_jax.runs.layout import LOCK, check_kinds, mapping, present
+from devae_jax.runs.layout import LOCK, check_kinds, mapping, part_of, present
 from devae_jax.runs.place import place_of
 from devae_jax.training.checkpoint import Checkpoints
-from devae_jax.training.writer import Writer, write_pictures
+from devae_jax.training.sinks import Followed
+from devae_jax.training.writer import Events, Writer, write_pictures
 
 SCORE_KEYS = {"member", "step", "layer", "representation", "protocol", "metric", "value"}
 
@@ -55,9 +57,12 @@ class Folder:
         return self.path / "profile"
 
     def figures(self, member: int | None = None) -> Path:
-        """Where figures go; a member of a population has a folder of its own."""
-        folder = self.path / "figures"
-        return folder if member is None else folder / f"member_{member}"
+        """Where figures go."""
+        return part_of(self.path / "figures", member)
+
+    def events(self, member: int | None = None) -> Path:
+        """Where TensorBoard's files go; the tags of members are the same."""
+        return part_of(self.path / "tensorboard", member)
 
     def checkpoints(self, *, keep: int = 3, alone: bool = False) -> Checkpoints:
         """The run's checkpoints, see `Checkpoints`.
@@ -74,20 +79,17 @@ class Folder:
         saved = None if self.place.local else self.place.publish
         return Checkpoints(folder, keep=keep, alone=alone, saved=saved)
 
-    def writer(
-        self, step: int, members: Sequence[Mapping[str, Any]], *, tensorboard: bool, **more: Any
-    ) -> Writer:
-        """Of the rows of metrics from `step` on; `more` as `Writer` takes it."""
-        events = self.path / "tensorboard" if tensorboard else None
-        return Writer(self.path / "metrics.jsonl", events, step=step, members=members, **more)
+    def writer(self, step: int, *, tensorboard: Sequence[Followed] = (), **more: Any) -> Writer:
+        """Of the rows from `step` on; event files of the runs given; `more` as `Writer` takes."""
+        events = [Events(self.events(run.member), step, run) for run in tensorboard]
+        return Writer(self.path / "metrics.jsonl", step=step, events=events, **more)
 
     def show(self, step: int, figures: Mapping[str, Path], member: int | None) -> None:
         """Puts figures that are PNG files into the run's TensorBoard, if it has one."""
-        events = self.path / "tensorboard"
-        whose = "figures" if member is None else f"member_{member}/figures"
         paths = [path for path in figures.values() if path.suffix == ".png"]
-        if events.is_dir() and paths:
-            write_pictures(events, step, {f"{whose}/{p.stem}": p.read_bytes() for p in paths})
+        if self.events().is_dir() and paths:
+            pictures = {f"figures/{path.stem}": path.read_bytes() for path in paths}
+            write_pictures(self.events(member), step, pictures)
 
     def metrics(self, member: int | None = None) -> list[dict[str, Any]]:
         """The rows of metrics of the run, or of one member of a population."""

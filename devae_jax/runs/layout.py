@@ -39,6 +39,11 @@ def present(path: Path) -> list[Path]:
     return [path / name for name in CONTENTS if name in found]
 
 
+def part_of(folder: Path, member: int | None) -> Path:
+    """The folder of a member of a population in one of the run's; that itself for a run alone."""
+    return folder if member is None else folder / f"member_{member}"
+
+
 def mapping(file: Path) -> dict[str, Any]:
     """What stands in a JSON file that should hold a mapping.
 

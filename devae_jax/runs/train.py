@@ -78,7 +78,6 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
     functions = functions_of(plan.program, jax.local_devices()[0].platform)
     scoring = _scoring(plan, functions)
     first = jax.process_index() == 0
-    settings = flatten(plan.config)
     numbers = [member.numbers for member in plan.members]
 
     def affordable() -> None:
@@ -116,16 +115,23 @@ def _train(config, members, workdir, overwrite, profile, resume_results) -> list
             same_run=folder.check_same,
             open_writer=lambda step: folder.writer(
                 step,
-                numbers,
-                tensorboard=plan.tensorboard,
-                settings=settings,
-                sinks=opened(plan.sinks, Followed(folder.path, settings)),
+                members=numbers,
+                tensorboard=_followed(plan, folder) if plan.tensorboard else (),
+                sinks=opened(plan.sinks, _followed(plan, folder)),
             ),
             evaluate=scoring,
             progress=plan.progress,
         )
     states = loop.states_of(bound, state)
     return runs_of(plan, states, step=step, folder=folder, functions=functions)
+
+
+def _followed(plan: Plan, folder: Folder) -> list[Followed]:
+    """A run alone, or every member with its own settings: what is compared where they are shown."""
+    path, varied = folder.path, {key for member in plan.members for key in member.numbers}
+    return [
+        Followed(path, flatten(member.config), i, varied) for i, member in enumerate(plan.members)
+    ] or [Followed(path, flatten(plan.config))]
 
 
 def together(work: Callable[[], T]) -> T:

@@ -34,6 +34,7 @@ def counted(path):
     from devae_jax.runs.folder import Folder
     from devae_jax.training import loop
     from devae_jax.training.engine import Engine
+    from devae_jax.training.sinks import Followed
     from devae_jax.types import TrainState
 
     device = jax.devices()[0]
@@ -66,7 +67,7 @@ def counted(path):
             loop.Schedule(steps=STEPS, log_every=1, checkpoint_every=2, eval_every=0),
             meta={"members": [], "data": {"name": "numbers"}, "config": to_json(config)},
             same_run=folder.check_same,
-            open_writer=lambda step: folder.writer(step, (), tensorboard=True),
+            open_writer=lambda step: folder.writer(step, tensorboard=[Followed(path, {})]),
             progress=False,
         )
         write_json(path / "end.json", digest(state))

@@ -13,13 +13,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tensorboardX.event_file_writer
 from tensorboardX.proto.event_pb2 import Event
 
 from devae_jax.files import StorageError, check_room
+from devae_jax.runs.folder import Folder
 from devae_jax.training import loop, writer
 from devae_jax.training.checkpoint import Checkpoints
-from devae_jax.training.writer import Events, Writer
+from devae_jax.training.sinks import Followed
+from devae_jax.training.writer import Events, Writer, numbers_of
 from devae_jax.viz.save import save
 from tests.reliability.damage import META, abstract, state_of, write
 
@@ -40,12 +41,18 @@ def test_rows_on_a_full_disk(tmp_path):
 
 @on_linux
 def test_events_on_a_full_disk(tmp_path, monkeypatch):
-    record_writer = sys.modules[tensorboardX.event_file_writer.RecordWriter.__module__]
-    monkeypatch.setattr(
-        record_writer, "open_file", lambda _: os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb")
-    )
-    with pytest.raises(StorageError, match=FULL.format(".*tensorboard")):
-        Writer(tmp_path / "metrics.jsonl", tmp_path / "tensorboard")
+    full = tmp_path / "tensorboard" / "events"
+    full.parent.mkdir()
+    full.symlink_to("/dev/full")
+    with monkeypatch.context() as patched, pytest.raises(StorageError, match=FULL.format(full)):
+        patched.setattr(writer, "_started", lambda *_: full)
+        Events(full.parent, 0)
+    events = Events(full.parent, 0)
+    events.write(1, {"loss": 1.0})
+    events._path = full
+    with pytest.raises(StorageError, match=FULL.format(full)):
+        events.close()
+    events.close()  # nothing is left that the disk could refuse
 
 
 def test_rows_of_a_folder_that_vanished(tmp_path):
@@ -169,7 +176,7 @@ def events_of(folder):
 def test_an_event_file_holds_curves_and_hides_what_was_later(tmp_path):
     events = Events(tmp_path / "tensorboard", 20)
     row = {"loss": np.float32(2), "kl": np.array([1, np.nan, 3]), "x": np.zeros((2, 2)), "s": "a"}
-    events.write(30, row)
+    events.write(30, numbers_of(row))
     events.close()
     _, start, last = events_of(tmp_path / "tensorboard")
     assert (start.session_log.status, start.step) == (start.session_log.START, 21)
@@ -195,6 +202,38 @@ def test_event_files_are_bounded(tmp_path, monkeypatch):
     assert steps[:12] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16]
     assert 8 * 6 < len(steps) < 8 * 9
     assert steps[-1] > 1700
+
+
+def test_rows_wait_in_memory_for_a_while_and_not_too_many(tmp_path, monkeypatch):
+    events, (file,) = Events(tmp_path / "tensorboard", 0), (tmp_path / "tensorboard").iterdir()
+    empty = file.stat().st_size
+    events.write(1, {"loss": 1.0})
+    assert file.stat().st_size == empty
+    monkeypatch.setattr(writer, "FLUSH", 0.0)
+    events.write(2, {"loss": 1.0})
+    row = (file.stat().st_size - empty) // 2
+    assert row
+    monkeypatch.setattr(writer, "FLUSH", 1e9)
+    monkeypatch.setattr(writer, "HELD", 10 * row)
+    for step in range(3, 100):
+        events.write(step, {"loss": 1.0})
+        assert len(events._waiting) <= 10 * row
+    events.close()
+    steps = [e.step for e in events_of(tmp_path / "tensorboard") if e.summary.value]
+    assert steps == list(range(1, 100))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc")
+def test_a_population_of_hundreds_opens_one_file_at_a_time(tmp_path):
+    """Processes may often have 1024 files open; members' event files must not count."""
+    before, members = len(os.listdir("/proc/self/fd")), [{"seed": i} for i in range(300)]
+    shown = [Followed(tmp_path, numbers, i) for i, numbers in enumerate(members)]
+    rows = Folder(tmp_path).writer(0, members=members, tensorboard=shown)
+    rows.write(1, {"loss": np.arange(300.0)})
+    assert len(os.listdir("/proc/self/fd")) == before + 1  # metrics.jsonl
+    rows.close()
+    *_, last = events_of(tmp_path / "tensorboard" / "member_299")
+    assert [(v.tag, v.simple_value) for v in last.summary.value] == [("loss", 299)]
 
 
 @pytest.mark.slow

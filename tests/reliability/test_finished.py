@@ -128,7 +128,7 @@ def test_rows_never_go_through_a_link(run, tmp_path):
     foreign.write_text("precious")
     (run / "metrics.jsonl").unlink()
     (run / "metrics.jsonl").symlink_to(foreign)
-    writer = Folder(run).writer(10, (), tensorboard=False)
+    writer = Folder(run).writer(10)
     writer.write(20, {"loss": np.float32(1)})
     writer.close()
     assert foreign.read_text() == "precious"

@@ -1,16 +1,20 @@
 """Populations and sweeps: on disk, as programs, with members that diverge."""
 
 import json
+import os
 
 import numpy as np
 import pytest
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from devae_jax.program import keys, sweep
 from devae_jax.runs.folder import Folder
 from devae_jax.runs.run import load, load_members
 from devae_jax.runs.train import train, train_members
 from devae_jax.training import loop
+from devae_jax.viz.save import save
 from tests.laws.registry import config_of
+from tests.reliability.test_disks import events_of
 from tests.runs.test_training import small
 
 
@@ -40,6 +44,31 @@ def test_population_on_disk(tmp_path):
     for member in (None, 2):
         with pytest.raises(ValueError, match="population"):
             load(whole, member=member)
+
+
+def test_members_are_compared_in_tensorboard(tmp_path):
+    """Each has a folder with its own numbers and plain tags, also where a run went on."""
+    members, path = [{"seed": 3}, {"seed": 4, "optimizer.learning_rate": 2e-3}], tmp_path / "run"
+    for steps in (10, 20):
+        train_members(small(steps=steps, train__tensorboard=True), members, path)
+    picture = save(tmp_path / "samples.png", np.zeros((4, 6, 3), np.uint8))
+    Folder(path).show(20, {"samples": picture}, member=1)
+    base, told = small().optimizer.learning_rate, []
+    for member in range(2):
+        events = events_of(path / "tensorboard" / f"member_{member}")
+        assert [event.step for event in events if event.session_log.status] == [1, 11]
+        values = [(event.step, value) for event in events for value in event.summary.value]
+        losses = [(step, value.simple_value) for step, value in values if value.tag == "loss"]
+        rows = Folder(path).metrics(member)
+        assert losses == [(row["step"], np.float32(row["loss"])) for row in rows]
+        assert {"eval/mig/0", "steps_per_second"} <= {value.tag for _, value in values}
+        pictures = [(step, v.tag) for step, v in values if v.HasField("image")]
+        assert pictures == [(20, "figures/samples")] * member
+        content = [v.metadata.plugin_data.content for _, v in values if "session_start" in v.tag]
+        told += [HParamsPluginData.FromString(item).session_start_info.hparams for item in content]
+    shown = [(t["seed"].number_value, t["optimizer.learning_rate"].number_value) for t in told]
+    assert shown == [(3, base), (3, base), (4, 2e-3), (4, 2e-3)]
+    assert sorted(os.listdir(path / "tensorboard")) == ["member_0", "member_1"]
 
 
 def test_members_differ_in_numbers_alone(tmp_path):
@@ -94,7 +123,8 @@ def test_a_diverging_member_does_not_stop_the_others(tmp_path):
     assert np.isfinite(good["loss"])
     assert (bad["member"], bad["optimizer.learning_rate"], bad["loss"]) == (1, 1e30, None)
     with pytest.raises(loop.NonFiniteError):
-        train_members(small(steps=10), members[1:], tmp_path / "worse")
+        train_members(small(steps=10, train__tensorboard=True), members[1:], tmp_path / "worse")
+    assert os.listdir(tmp_path / "worse" / "tensorboard") == ["member_0"]  # also if it is alone
 
 
 def test_a_finished_sweep_is_told_from_another(tmp_path):
