@@ -14,12 +14,14 @@ from devae_jax.files import FORMAT, storing, write_json
 from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Group
 from devae_jax.runs import manifest, results
-from devae_jax.runs.layout import mapping
+from devae_jax.runs.folder import Folder
+from devae_jax.runs.layout import mapping, set_aside
 from devae_jax.runs.place import on_disk
 from devae_jax.runs.run import Run
+from devae_jax.runs.study import lenient_scores
 from devae_jax.runs.sweep import Record, Sweep, drain
 from devae_jax.studies import figure, rows
-from devae_jax.studies.given import Given, left
+from devae_jax.studies.given import Given, left, rows_of
 from devae_jax.studies.members import Study, planned
 from devae_jax.studies.table import at, load, preset_of
 
@@ -80,7 +82,7 @@ class Programs(Sweep):
 
     def has_results(self, number: int) -> bool:
         """Whether members are scored with all that the study asks for, or diverged."""
-        return super().has_results(number) and rows.whole(self.study, number)
+        return rows.whole(self.study, number)
 
 
 def make(
@@ -120,15 +122,40 @@ def make(
         figure.write(study.path / "figure.png", study, found)
 
     def finish(runs: list[Run]) -> None:
+        if (folder := runs[0].folder) is not None:
+            _mend_scores(folder, say)
         _results(study, runs)
         note()
 
+    for text in given.damaged:
+        say(text)
+    _keep_damaged(study.path / "rows.jsonl", say)
     note()  # what is given must not be lost with its file
     chosen = range(len(study.programs)) if numbers is None else numbers
     order = sorted(left(study, given, chosen), key=study.round)
     ended = drain(Programs(study, finish), order, retry=retry, wait=wait, say=say)
     note()
     return ended
+
+
+def _keep_damaged(rows_file: Path, say: Callable[[str], None]) -> None:
+    """A copy of rows.jsonl, if not all of it can be read: what is written next lacks the rest."""
+    damaged: list[str] = []
+    if rows_file.exists():
+        rows_of(rows_file, damaged)
+    if damaged:
+        say(f"{rows_file} is damaged and is written anew; {set_aside(rows_file).name} is a copy")
+
+
+def _mend_scores(folder: Folder, say: Callable[[str], None]) -> None:
+    """Leaves whole rows in scores.json, so that what lacks can be added; what was is copied."""
+    damaged: list[str] = []
+    with folder.scoring():
+        whole = lenient_scores(folder, damaged)
+        if damaged:
+            kept = set_aside(folder.path / "scores.json")
+            folder.write_scores(whole)
+            say(f"{' '.join(damaged)} {kept.name} is a copy; what lacks is scored again.")
 
 
 def _results(study: Study, runs: list[Run]) -> None:

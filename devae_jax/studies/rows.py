@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from devae_jax.files import FORMAT, jsonable, write_text
 from devae_jax.program.saved import changed
 from devae_jax.runs.folder import Folder
+from devae_jax.runs.study import lenient_metrics, lenient_scores
 from devae_jax.runs.sweep import Sweep
 from devae_jax.studies import given as before
 from devae_jax.studies.given import Given
@@ -53,8 +54,8 @@ def collect(study: Study, given: Given | None = None) -> Found:
         share = record.seconds / len(members) if record.trained else None
         about = {"program": program.name, "seconds": share, "device": record.device or None}
         try:
-            scores = _final(folder, program.config.steps)
-            logged = folder.all_metrics() if scores else []
+            scores = _final(folder, program.config.steps, found.damaged)
+            logged = lenient_metrics(folder, found.damaged) if scores else []
         except (ValueError, OSError) as error:  # also of a folder that is deleted meanwhile
             scores, logged = [], []
             found.damaged.append(str(error))
@@ -92,11 +93,11 @@ def values_of(rows: Iterable[Row], line: str, column: str) -> list[float]:
     return [value for value in mine if value is not None]
 
 
-def _final(folder: Folder, step: int) -> list[Row]:
-    """The scores of mean codes at the last step, on all images."""
+def _final(folder: Folder, step: int, damaged: list[str]) -> list[Row]:
+    """The scores of mean codes at the last step, on all images; damaged rows are named."""
     return [
         row
-        for row in folder.scores()
+        for row in lenient_scores(folder, damaged)
         if (row["step"], row["representation"]) == (step, "mean") and "images" not in row
     ]
 
@@ -134,9 +135,10 @@ def _of_member(
 
 
 def whole(study: Study, number: int) -> bool:
-    """Whether members of a program that have scores have all that the study asks for."""
-    scores = _final(study.folder(number), study.programs[number].config.steps)
-    members = {row["member"] for row in scores}
+    """Whether each member of a program has all scores that the study asks for, or diverged."""
+    folder, step = study.folder(number), study.programs[number].config.steps
+    scores = _final(folder, step, [])
+    members = set(range(len(study.programs[number].members))) - folder.diverged(step)
     return all(before.scored([r for r in scores if r["member"] == m], study) for m in members)
 
 

@@ -120,12 +120,16 @@ def test_a_table_is_made_and_goes_on(tmp_path, monkeypatch):
     assert all(row["value"] is not None and row["published"] == 4.14 for row in estimates)
 
     folder = tmp_path / "known_codes,latent_dim=10"
-    (folder / "scores.json").write_text("[")
-    printed = call("reproduce", "--print", *flags)
-    assert "scores.json" in printed and "| TC | 0 | – | – | 4.14 |" in printed
-    assert "- seeds 0, 1: D = 10, ρ = 0.9 (true 4.15)" in printed
-    (folder / "scores.json").unlink()
-    assert line in call("reproduce", *flags)
+    scores = json.loads((folder / "scores.json").read_text())
+    for damage, left in (([scores[0] | {"value": "x"}, *scores[1:]], 1), (None, 0)):
+        (folder / "scores.json").write_text(json.dumps(damage) if damage else "[")
+        printed = call("reproduce", "--print", *flags)
+        assert "scores.json" in printed and f"| TC | {left} |" in printed
+        lacking = "seed 0" if left else "seeds 0, 1"
+        assert f"- {lacking}: D = 10, ρ = 0.9 (true 4.15)" in printed
+        printed = call("reproduce", *flags)
+        assert line in printed and "is a copy; what lacks is scored again" in printed
+    assert (folder / "scores.damaged-2.json").read_text() == "["
 
     def plain(text):
         return [{**json.loads(row), "seconds": 0} for row in text.splitlines()]
