@@ -23,6 +23,13 @@ SHARES = tuple(i / 8 for i in range(1, 9))
 DIGITS = 6  # of what training logged: chance is in the third
 
 
+class Missing(NamedTuple):
+    """A member without scores, and why, in words; "" where it is only not trained yet."""
+
+    member: Member
+    why: str
+
+
 class Found(NamedTuple):
     """What of a study is there.
 
@@ -30,7 +37,7 @@ class Found(NamedTuple):
     """
 
     rows: list[Row]
-    missing: list[Member]
+    missing: list[Missing]
     damaged: list[str]
 
 
@@ -41,18 +48,22 @@ def collect(study: Study, given: Given | None = None) -> Found:
     seed, setting (see `setting`), step, at (of what training logged: after which share of it),
     metric, layer, protocol, value, low, high, published, published_std, and of its training:
     study (the table for which it was), program, member, seconds (of training and scoring, a
-    member's share), device, version (of the library), and source (the file it was given in, None
+    member's share), untimed (steps that these seconds leave out, as the processes that trained them
+    were killed), device, version (of the library), and source (the file it was given in, None
     for what the folder has). A member that is not scored with all of the table's metrics has none.
     """
     given = given or Given()
     found = Found([], [], list(given.damaged))
     sweep = Sweep(study.path, study.programs)
     mine: dict[tuple[int, int], list[Row]] = {}  # program and number of a member
+    why: dict[tuple[int, int], str] = {}  # it has no rows
     for number, program in enumerate(study.programs):
         folder, members = study.folder(number), study.of_program(number)
         record = sweep.record(number)
         share = record.seconds / len(members) if record.trained else None
-        about = {"program": program.name, "seconds": share, "device": record.device or None}
+        untimed = max(program.config.steps - record.trained // len(members), 0)
+        about = {"program": program.name, "seconds": share, "untimed": untimed}
+        about |= {"device": record.device or None}
         try:
             scores = _final(folder, program.config.steps, found.damaged)
             logged = lenient_metrics(folder, found.damaged) if scores else []
@@ -67,14 +78,29 @@ def collect(study: Study, given: Given | None = None) -> Found:
                     f"({'; '.join(differing)}), skipped; choose another folder for the study"
                 )
                 own = []
-            mine[number, member.number] = [
-                row | about for row in _of_member(study, member, own, logged)
-            ]
+            place = number, member.number
+            mine[place] = [row | about for row in _of_member(study, member, own, logged)]
+            if not mine[place]:
+                why[place] = _why(sweep, number, member.number)
     for member in study.members:
-        rows = mine[member.program, member.number] or _given(study, given, member)
+        place = member.program, member.number
+        rows = mine[place] or _given(study, given, member)
         found.rows.extend(rows)
-        found.missing.extend([member] * (not rows))
+        if not rows:
+            found.missing.append(Missing(member, why[place]))
     return found
+
+
+def _why(sweep: Sweep, number: int, member: int) -> str:
+    """Why a member of a program has no scores, as far as its folder and record say."""
+    record = sweep.record(number)
+    if member in sweep.folder(number).diverged(sweep.programs[number].config.steps):
+        return "diverged"
+    if sweep.holder(number) is not None:
+        return "is being trained"
+    if record.diverged:
+        return "diverged"
+    return f"{record.state}: {record.error}" if record.state in ("failed", "refused") else ""
 
 
 def write(study: Study, rows: Sequence[Row]) -> None:

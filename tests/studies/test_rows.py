@@ -4,8 +4,8 @@ import json
 import shutil
 
 from devae_jax.files import write_json
-from devae_jax.runs.sweep import Sweep
-from devae_jax.studies import figure, given, make, rows, show, table
+from devae_jax.runs.sweep import Record, Sweep
+from devae_jax.studies import figure, given, make, rows, show, shown, table
 from devae_jax.studies.rows import LOGGED, SHARES
 from tests.launch.commands import call
 
@@ -45,7 +45,8 @@ def trained(study, number, value=0.5):
     ]
     text = "".join(json.dumps(row) + "\n" for row in log)
     (folder.path / "metrics.jsonl").write_text(text)
-    record = {"state": "done", "seconds": 60.0 * len(members), "trained": 1, "device": "1 x cpu"}
+    record = {"state": "done", "seconds": 60.0 * len(members), "device": "1 x cpu"}
+    record["trained"] = steps * len(members)
     (study.path / "programs").mkdir(exist_ok=True)
     write_json(study.path / "programs" / f"{number:04d}.json", record)
 
@@ -212,6 +213,54 @@ def test_what_training_logged_is_kept_at_eighths(tmp_path):
     assert mig[0]["value"] == 0.583333
     assert {row["metric"] for row in found} == set(LOGGED)
     assert rows._logged([{"step": 9, "x": [1.0]}], "x", 1.0, 10)[0]["value"] is None
+
+
+def test_time_that_killed_processes_took_is_said_to_lack(tmp_path):
+    study = opened(tmp_path, "figure2")
+    trained(study, 0)
+    sweep = Sweep(study.path, study.programs)
+    whole = sweep.record(0)
+
+    def said(**changes):
+        sweep.write(0, whole._replace(**changes))
+        return show.made(rows.collect(study).rows)[0].partition("0.2.0")[2]
+
+    assert said() == ": 2.0 minutes, 1.0 a run"
+    assert said(trained=whole.trained - 2) == ": at least 2.0 minutes, 1.0 a run"
+    assert said(trained=whole.trained + 2) == ": 2.0 minutes, 1.0 a run"  # some steps twice
+    assert said(trained=0) == ""  # no time is known
+    trained(study, 1)
+    assert said(trained=0) == ": at least 2.0 minutes, 1.0 a run"
+    assert said() == ": 4.0 minutes, 1.0 a run"
+    old = [row | {} for row in rows.collect(study).rows]
+    for row in old:
+        del row["untimed"]  # which rows did not say before
+    assert show.made(old)[0].endswith(": 4.0 minutes, 1.0 a run")
+
+
+def test_missing_runs_are_named_with_the_reason(tmp_path):
+    study = opened(tmp_path, "figure2")
+    sweep = Sweep(study.path, study.programs)
+    trained(study, 0)
+    study.folder(0).write_scores([r for r in study.folder(0).scores() if r["member"] == 0])
+    study.folder(0).note(study.programs[0].config.steps, "diverged", 1)
+    sweep.write(1, Record("failed", "every loss is NaN", diverged=True))
+    sweep.write(2, Record("failed", "no room | at all"))
+    sweep.write(4, Record("refused", "got a config that does not fit"))
+    with sweep.taken(3):
+        found = rows.collect(study)
+    printed = show.markdown(study, found)
+    assert printed.partition("Missing, 15 of 16 runs:\n")[2].splitlines() == [
+        "- seed 1: dSprites: β-VAE (β = 6) (diverged)",
+        "- seeds 0, 1: dSprites: β-TCVAE (β = 12) (diverged)",
+        "- seeds 0, 1: dSprites: DynamicVAE (failed: no room \\| at all)",
+        "- seeds 0, 1: dSprites: DeVAE (is being trained)",
+        "- seeds 0, 1: Shapes3D: β-VAE (β = 6) (refused: got a config that does not fit)",
+        "- seeds 0, 1: Shapes3D: β-TCVAE (β = 12); Shapes3D: DynamicVAE; Shapes3D: DeVAE",
+    ]
+    make._write_study(study)
+    known, _ = shown.known([study.path])
+    assert f"{study.path.name}, not finished, {show.absent(found.missing)[0]}" in known.missing
 
 
 def test_figures_show_every_run(figure2, tmp_path):
