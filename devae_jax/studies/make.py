@@ -5,12 +5,14 @@ W/rows.jsonl: all scores.  W/figure.png: the table as a figure.
 W/devae,all/: the folder of a program, which trains a population.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from devae_jax.evaluation.codes import code_shape
 from devae_jax.files import FORMAT, storing, write_json
+from devae_jax.metrics.choice import metrics_of
 from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Group
 from devae_jax.runs import manifest, results
@@ -24,6 +26,8 @@ from devae_jax.studies import figure, rows
 from devae_jax.studies.given import Given, left, rows_of
 from devae_jax.studies.members import Study, planned
 from devae_jax.studies.table import at, load, preset_of
+
+ASIDE = ("source", "data_dir")  # of a config's data: how it is drawn in training, where it lies
 
 
 def opened(
@@ -161,8 +165,10 @@ def _mend_scores(folder: Folder, say: Callable[[str], None]) -> None:
 def _results(study: Study, runs: list[Run]) -> None:
     """Figures first: what is scored is finished.
 
-    Cheap metrics of all layers, as in training; others of the layers of columns, on one sample and
-    without floor and ceiling, which depend on the data set and not on the run.
+    Cheap metrics of all layers, as in training; others of the layers of columns, on one sample.
+    Floor and ceiling of the others depend on the data set and the number of latents, not on the
+    run: one run of each has them. Metrics that take minutes, as DCI by boosted trees, go without:
+    the noise code and the perfect one would take as long as two runs.
     """
     if study.table.draw:
         for run in runs:
@@ -170,13 +176,27 @@ def _results(study: Study, runs: list[Run]) -> None:
     metrics = study.table.metrics
     if "cheap" in metrics:
         results.score_members(runs, metrics=["cheap"], progress=False)
-    slower = [name for name in metrics if name != "cheap"]
-    asked = {column.layer for column in study.table.columns}
+    slower = metrics_of([name for name in metrics if name != "cheap"])
+    quick = [name for name, metric in slower.items() if metric.seconds is None]
+    asked, first = {column.layer for column in study.table.columns}, _first_of_each(study)
     for run in runs if slower else ():
         layers = sorted(asked & set(range(code_shape(run.coder, run.dataset)[0])))
-        results.score_members(
-            [run], metrics=slower, layers=layers, seeds=(0,), calibrate=False, progress=False
-        )
+        place = run.folder and run.folder.name, run.member
+        bounded = quick if place in first else []
+        bare = [name for name in slower if name not in bounded]
+        for names in filter(None, (bounded, bare)):
+            options = {"layers": layers, "seeds": (0,), "calibrate": names is bounded}
+            results.score_members([run], metrics=names, progress=False, **options)
+
+
+def _first_of_each(study: Study) -> set[tuple[str, int]]:
+    """The first run of each data set and number of latents: its program's name, its number."""
+    first: dict[str, tuple[str, int]] = {}
+    for member in study.members:
+        data = {k: v for k, v in member.config.data.to_dict().items() if k not in ASIDE}
+        kind = json.dumps([data, member.config.model.latent_dim], default=str)
+        first.setdefault(kind, (study.programs[member.program].name, member.number))
+    return set(first.values())
 
 
 def _write_study(study: Study) -> None:

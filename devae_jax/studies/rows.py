@@ -20,6 +20,7 @@ Row = dict[str, Any]
 # enough for curves, and for the columns of other tables.
 LOGGED = ("eval/mig", "eval/diffusion", "eval/reconstruction_sampled", "eval/kl")
 SHARES = tuple(i / 8 for i in range(1, 9))
+LATE = ("floor", "ceiling", "untimed")  # keys that rows of before may lack
 DIGITS = 6  # of what training logged: chance is in the third
 
 
@@ -46,7 +47,8 @@ def collect(study: Study, given: Given | None = None) -> Found:
 
     A row has table, preset, line, column (None where the table has none for it), config, changes,
     seed, setting (see `setting`), step, at (of what training logged: after which share of it),
-    metric, layer, protocol, value, low, high, published, published_std, and of its training:
+    metric, layer, protocol, value, low, high, floor and ceiling (where they were measured),
+    published, published_std, and of its training:
     study (the table for which it was), program, member, seconds (of training and scoring, a
     member's share), untimed (steps that these seconds leave out, as the processes that trained them
     were killed), device, version (of the library), and source (the file it was given in, None
@@ -145,7 +147,7 @@ def _of_member(
         "version": mine[0].get("library"),
         "source": None,
     }
-    kept = ("step", "metric", "layer", "protocol", "value", "low", "high")
+    kept = ("step", "metric", "layer", "protocol", "value", "low", "high", "floor", "ceiling")
     rows = [{"at": None} | {key: row.get(key) for key in kept} for row in mine]
     steps = member.config.steps
     curve = [row for row in logged if row.get("member") == member.number]
@@ -184,7 +186,8 @@ def _laid_out(study: Study, member: Member, rows: Sequence[Row]) -> list[Row]:
         "seed": member.seed,
         "setting": member.setting,
     }
-    return [row | about | _column(study.table.columns, member, row) for row in rows]
+    late = dict.fromkeys(LATE)
+    return [late | row | about | _column(study.table.columns, member, row) for row in rows]
 
 
 def _column(columns: Sequence[Column], member: Member, row: Mapping[str, Any]) -> Row:

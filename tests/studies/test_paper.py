@@ -12,6 +12,7 @@ from devae_jax.studies import make, rows, show, table
 from tests.launch.commands import call, start
 
 TABLES = table.names()
+BOTH = ("dSprites", "Shapes3D")
 
 
 def test_the_paper_has_its_tables():
@@ -65,16 +66,35 @@ def test_slow_metrics_are_of_the_layers_of_columns_alone(tmp_path, monkeypatch):
     scored = lambda runs, **asked: layers.append((list(asked["metrics"]), asked.get("layers")))  # noqa: E731
     monkeypatch.setattr(make.results, "score_members", scored)
     monkeypatch.setattr(make, "code_shape", lambda coder, dataset: coder)
-    runs = [
-        SimpleNamespace(coder=(3, 10), dataset=None),
-        SimpleNamespace(coder=(1, 10), dataset=None),
-    ]
+    nowhere = {"dataset": None, "folder": None, "member": None}
+    runs = [SimpleNamespace(coder=(layers, 10), **nowhere) for layers in (3, 1)]
     make._results(study._replace(table=about), runs)
     assert layers == [(["cheap"], None), (["med"], [0, 2]), (["med"], [0])]
     for metrics, expected in ((("cheap",), [(["cheap"], None)]), (("kl",), [(["kl"], [0])])):
         layers.clear()
         make._results(study._replace(table=about._replace(metrics=metrics)), runs[1:])
         assert layers == expected  # nothing is encoded for no metric
+
+
+def test_one_run_of_each_data_set_has_the_floor_of_slow_metrics(tmp_path, monkeypatch):
+    """Not of those that take minutes; runs of other sources and seeds are of one data set."""
+    asked = []
+    scored = lambda runs, **how: asked.append((list(how["metrics"]), how.get("calibrate")))  # noqa: E731
+    monkeypatch.setattr(make.results, "score_members", scored)
+    monkeypatch.setattr(make, "code_shape", lambda coder, dataset: (1, 10))
+    study = make.opened(tmp_path, "methods", "cpu", seeds=2, fit=False)
+    study = study._replace(table=study.table._replace(metrics=("cheap", "med", "dci")))
+    found = {}
+    for number, program in enumerate(study.programs):
+        for member in study.of_program(number):
+            folder = SimpleNamespace(name=program.name)
+            run = SimpleNamespace(coder=None, dataset=None, folder=folder, member=member.number)
+            asked.clear()
+            make._results(study, [run])
+            found[member.line.label, member.seed] = asked[1:]
+    bounded = {place: how for place, how in found.items() if how != [(["med", "dci"], False)]}
+    lines = [next(x.label for x in study.table.lines if x.label.startswith(name)) for name in BOTH]
+    assert bounded == {(line, 0): [(["med"], True), (["dci"], False)] for line in lines}
 
 
 def test_members_have_every_seed_and_lines_of_one_config_share_a_program(tmp_path):

@@ -4,9 +4,9 @@ import json
 import shutil
 
 from devae_jax.files import write_json
-from devae_jax.runs.sweep import Record, Sweep
-from devae_jax.studies import figure, given, make, rows, show, shown, table
-from devae_jax.studies.rows import LOGGED, SHARES
+from devae_jax.runs.sweep import Sweep
+from devae_jax.studies import figure, given, make, rows, show, table
+from devae_jax.studies.rows import LATE, LOGGED, SHARES
 from tests.launch.commands import call
 
 FLAGS = ["--preset=smoke", "--seeds=2"]
@@ -215,54 +215,6 @@ def test_what_training_logged_is_kept_at_eighths(tmp_path):
     assert rows._logged([{"step": 9, "x": [1.0]}], "x", 1.0, 10)[0]["value"] is None
 
 
-def test_time_that_killed_processes_took_is_said_to_lack(tmp_path):
-    study = opened(tmp_path, "figure2")
-    trained(study, 0)
-    sweep = Sweep(study.path, study.programs)
-    whole = sweep.record(0)
-
-    def said(**changes):
-        sweep.write(0, whole._replace(**changes))
-        return show.made(rows.collect(study).rows)[0].partition("0.2.0")[2]
-
-    assert said() == ": 2.0 minutes, 1.0 a run"
-    assert said(trained=whole.trained - 2) == ": at least 2.0 minutes, 1.0 a run"
-    assert said(trained=whole.trained + 2) == ": 2.0 minutes, 1.0 a run"  # some steps twice
-    assert said(trained=0) == ""  # no time is known
-    trained(study, 1)
-    assert said(trained=0) == ": at least 2.0 minutes, 1.0 a run"
-    assert said() == ": 4.0 minutes, 1.0 a run"
-    old = [row | {} for row in rows.collect(study).rows]
-    for row in old:
-        del row["untimed"]  # which rows did not say before
-    assert show.made(old)[0].endswith(": 4.0 minutes, 1.0 a run")
-
-
-def test_missing_runs_are_named_with_the_reason(tmp_path):
-    study = opened(tmp_path, "figure2")
-    sweep = Sweep(study.path, study.programs)
-    trained(study, 0)
-    study.folder(0).write_scores([r for r in study.folder(0).scores() if r["member"] == 0])
-    study.folder(0).note(study.programs[0].config.steps, "diverged", 1)
-    sweep.write(1, Record("failed", "every loss is NaN", diverged=True))
-    sweep.write(2, Record("failed", "no room | at all"))
-    sweep.write(4, Record("refused", "got a config that does not fit"))
-    with sweep.taken(3):
-        found = rows.collect(study)
-    printed = show.markdown(study, found)
-    assert printed.partition("Missing, 15 of 16 runs:\n")[2].splitlines() == [
-        "- seed 1: dSprites: β-VAE (β = 6) (diverged)",
-        "- seeds 0, 1: dSprites: β-TCVAE (β = 12) (diverged)",
-        "- seeds 0, 1: dSprites: DynamicVAE (failed: no room \\| at all)",
-        "- seeds 0, 1: dSprites: DeVAE (is being trained)",
-        "- seeds 0, 1: Shapes3D: β-VAE (β = 6) (refused: got a config that does not fit)",
-        "- seeds 0, 1: Shapes3D: β-TCVAE (β = 12); Shapes3D: DynamicVAE; Shapes3D: DeVAE",
-    ]
-    make._write_study(study)
-    known, _ = shown.known([study.path])
-    assert f"{study.path.name}, not finished, {show.absent(found.missing)[0]}" in known.missing
-
-
 def test_figures_show_every_run(figure2, tmp_path):
     study = opened(tmp_path, "figure4")
     found = rows.collect(study, given.read([str(figure2)])).rows
@@ -287,6 +239,23 @@ def test_figures_show_every_run(figure2, tmp_path):
     assert len(figure.against(study, found).axes[0].get_lines()) >= 1
     assert not figure.write(tmp_path / "none.png", study, [])
     assert not (tmp_path / "none.png").exists()
+
+
+def test_every_line_of_rows_has_the_same_flat_columns(figure2, tmp_path):
+    """Also beside rows of before, which lack some; so that one call reads them as a table."""
+    before = [json.loads(line) for line in figure2.read_text().splitlines()]
+    figure2.write_text(rows.lines({k: v for k, v in r.items() if k not in LATE} for r in before))
+    study = opened(tmp_path, "figure4")
+    trained(study, 0)
+    found = rows.collect(study, given.read([str(figure2)])).rows
+    assert {row["source"] for row in found} == {None, str(figure2)}
+    rows.write(study, found)
+    lines = (study.path / "rows.jsonl").read_text().splitlines()
+    columns = {tuple(sorted(json.loads(line))) for line in lines}
+    assert len(lines) == len(found) and len(columns) == 1
+    for line in lines:
+        flat = {key: value for key, value in json.loads(line).items() if key != "changes"}
+        assert all(isinstance(v, str | int | float | None) for v in flat.values()), flat
 
 
 def test_mig_at_the_same_reconstruction_is_said_below_the_table(tmp_path):
