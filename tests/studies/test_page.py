@@ -109,7 +109,7 @@ def test_the_page_has_every_table_and_keeps_what_is_between(studies, monkeypatch
     assert "<!-- table figure5" not in text and "<!-- table table1" not in text  # no such runs
     for needed in (
         "devae-reproduce figure4 --preset=smoke",
-        "| dSprites: DeVAE | 2 | 1.00 ± 0.71",
+        "| dSprites: DeVAE | MIG | 2 | 1.00 ± 0.71",
         "2 runs for figure4 on 1 x cpu by devae_jax 0.2.0: 2.0 minutes, 1.0 a run (DynamicVAE)",
         "Missing, 10 of 16 runs:",
     ):
