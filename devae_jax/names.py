@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,6 +35,19 @@ def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
     if name not in table:
         raise unknown(what, name, table)
     return table[name]
+
+
+def differing(what: str, values: Iterable[str | None]) -> list[str]:
+    """A sentence about members that are compared and are not of one version or data set.
+
+    Args:
+      what: they differ in, as "library versions".
+      values: of the members, None where it is not recorded; nothing is said where all are the same.
+    """
+    counts = Counter(printable(str(value or "not recorded")) for value in values).most_common()
+    each = "; ".join(f"{value} ({count})" for value, count in counts)
+    text = f"Members are of different {what}, compare with care: {each}."
+    return [text] if len(counts) > 1 else []
 
 
 def printable(text: str, keep: str = "") -> str:

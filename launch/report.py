@@ -33,7 +33,7 @@ _LAYER = flags.DEFINE_integer("layer", 0, "Which latent layer.")
 def main() -> None:
     from devae_jax.evaluation import tables
     from devae_jax.metrics.inputs import PROTOCOLS
-    from devae_jax.names import unknown
+    from devae_jax.names import differing, unknown
     from devae_jax.runs import study
     from devae_jax.runs.folder import Folder
     from devae_jax.studies import shown
@@ -65,11 +65,13 @@ def main() -> None:
             rows.append(row | {"run": folder} | named)
     order = list(dict.fromkeys(label for label, _ in known.labels.values()))
     rows.sort(key=lambda row: order.index(row["method"]) if row["method"] in order else len(order))
-    if _HTML.value is None:  # the page has said it
-        for text in (*known.missing, *damage):
-            print(text, file=sys.stderr)
     measured = {row["metric"] for row in rows}
     metrics = _METRICS.value or [name for name in COLUMNS if name in measured] or COLUMNS
+    told = [row for row in rows if row["metric"] in metrics]
+    versions = {(row["run"], row["member"]): row.get("library") for row in told}
+    if _HTML.value is None:  # the page has said it
+        for text in (*known.missing, *damage, *differing("library versions", versions.values())):
+            print(text, file=sys.stderr)
     print(tables.markdown(tables.by_method(rows, metrics, _LAYER.value, exact)))
 
 

@@ -7,7 +7,8 @@
     python launch/results.py agreement --runs=runs/figure2
 
 gather: the rows of studies' folders, finished or not, as one file of JSON Lines; with --rows, also
-  those of files that were gathered before, which may be the same one.
+  those of files that were gathered before, which may be the same one. A file with runs that would
+  be lost is not replaced.
 page: writes the tables of RESULTS.md from --rows; what is written between them is kept.
 statistics: prints of each table that --rows give, or of --tables, the distribution of every
   score, paired tests over shared seeds with corrected p, rank correlations between scores, the runs
@@ -67,8 +68,15 @@ def gather() -> int:
 
     if _TO.value is None or not _TO.value.endswith((".jsonl", ".jsonl.gz")):
         raise ValueError(f"got --to={_TO.value}, expected a name in .jsonl or .jsonl.gz; give one")
-    folders = [Path(name) for pattern in _RUNS.value for name in sorted(glob.glob(pattern))]
-    studies = [folder for folder in folders if (folder / "study.json").exists()]
+    if not (_RUNS.value or _ROWS.value):
+        raise ValueError("got neither --runs nor --rows, expected what to gather; give one")
+    studies: list[Path] = []
+    for pattern in _RUNS.value:
+        folders = [Path(name) for name in sorted(glob.glob(pattern))]
+        there = [folder for folder in folders if (folder / "study.json").exists()]
+        if not there:
+            raise ValueError(f"got --runs={pattern}, expected folders of studies; fix the name")
+        studies += there
     found, damaged = results.gathered(studies, _ROWS.value, trust=_TRUST.value)
     results.write_rows(Path(_TO.value), found)
     _say(damaged)

@@ -291,7 +291,11 @@ class Folder:
     def scored(self, step: int, members: int) -> bool:
         """Whether every member of a population is in scores.json at `step`, or diverged."""
         found = {row["member"] for row in self.scores() if row["step"] == step}
-        return found | set(self._noted(step).get("diverged", ())) >= set(range(members))
+        return found | self.diverged(step) >= set(range(members))
+
+    def diverged(self, step: int) -> set[int]:
+        """The members that had diverged at `step`, so that there was nothing to score."""
+        return set(self._noted(step).get("diverged", ()))
 
     def _reached(self, config: ConfigDict, members: Sequence[Mapping[str, Any]]) -> int | None:
         """The step of the newest checkpoint that is whole, if the run ends there; else None."""

@@ -1,11 +1,12 @@
 """What a run's folder may hold, and whether that is what it should be."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from devae_jax.files import parsed
+from devae_jax.files import parsed, write_bytes
 
 CONTENTS = (
     "config.json",
@@ -55,6 +56,14 @@ def mapping(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("something else than a mapping")
     return found
+
+
+def set_aside(file: Path) -> Path:
+    """Copies a file that is damaged to a free name beside it, before another takes its place."""
+    names = (f"{file.stem}.damaged-{i}{file.suffix}" for i in itertools.count(1))
+    free = next(place for name in names if not (place := file.with_name(name)).exists())
+    write_bytes(free, file.read_bytes())
+    return free
 
 
 def held(path: Path) -> str:

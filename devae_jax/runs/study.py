@@ -158,7 +158,7 @@ def _members(
     """
     config = folder.config()
     rows = lenient_scores(folder, missing)
-    history = _history(folder, missing)
+    history = lenient_metrics(folder, missing)
     numbers = {row.get("member") for row in (*rows, *history)} | set(planned)
     present: list[int | None] = [*sorted(n for n in numbers if isinstance(n, int))] or [None]
     found = []
@@ -236,12 +236,15 @@ def _checked(row: Any) -> Row:
     return row
 
 
-def _history(folder: Folder, missing: list[str]) -> list[Row]:
-    """All rows of metrics, up to the first that is damaged, which is named."""
+def lenient_metrics(folder: Folder, missing: list[str]) -> list[Row]:
+    """All rows of metrics, up to the first that is damaged, which is named in `missing`.
+
+    A last line without its end is what a kill leaves, no damage.
+    """
     path = folder.path / "metrics.jsonl"
     text = path.read_text(errors="replace") if path.exists() else ""
-    rows = rows_of(text)
-    if len(rows) < len(text.splitlines()):
+    rows, cut = rows_of(text), not text.endswith("\n")
+    if len(rows) < len(text.splitlines()) - cut:
         text = f"row {len(rows) + 1} of metrics.jsonl is damaged, it and later ones are skipped"
         missing.append(f"{folder.name}: {text}.")
     return rows

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from devae_jax.names import printable, unknown
+from devae_jax.names import differing, printable, unknown
 from devae_jax.studies import statistics
 from devae_jax.studies.statistics import TESTS, Summary
 from devae_jax.studies.table import Column, Line, Table, split
@@ -73,6 +73,8 @@ def markdown(
     if against is not None and against not in names:
         raise unknown("line", against, names)
     lines = [f"## {table.title}: statistics" + (f", preset `{preset}`" if preset else "")]
+    versions = {(row["line"], row["seed"]): row.get("version") for row in rows}
+    lines += [f"\n{text}" for text in differing("library versions", versions.values())]
     for group in dict.fromkeys(split(line.label)[0] for line in table.lines):
         own = [line for line in table.lines if split(line.label)[0] == group]
         mine = [row for row in rows if row["line"] in {line.label for line in own}]

@@ -11,11 +11,13 @@ from devae_jax.studies.members import Study
 from devae_jax.studies.pictures import diffusion, traversals
 from devae_jax.studies.rows import values_of
 from devae_jax.studies.table import split
+from devae_jax.viz.rows import number_of
 from devae_jax.viz.save import Picture, save
 from devae_jax.viz.strips import Runs, curves, strip_plots, trade_off
 from devae_jax.viz.style import in_nats
 
 Row = dict[str, Any]
+SAME = 0.01  # between floors on machines that round differently; a figure shows no less
 
 
 def write(path: str | os.PathLike, study: Study, rows: Sequence[Row]) -> bool:
@@ -35,10 +37,11 @@ def strips(study: Study, rows: Sequence[Row]) -> Picture | None:
     """A row of panels for each column: a panel for each group of lines, all on one scale.
 
     A line belongs to the group that its label says, "group: name". Without groups, a panel for
-    each column.
+    each column. The score of a noise code and of a perfect one are drawn where they are known.
     """
     groups = list(dict.fromkeys(split(line.label)[0] for line in study.table.lines))
     panels: dict[str, dict[str, list[float]]] = {}
+    bounds: dict[str, tuple[float, float]] = {}
     for column in study.table.columns:
         found: dict[str, dict[str, list[float]]] = {group: {} for group in groups}
         for line in study.table.lines:
@@ -46,10 +49,27 @@ def strips(study: Study, rows: Sequence[Row]) -> Picture | None:
             found[group][name] = values_of(rows, line.label, column.label)
         if any(values for lines in found.values() for values in lines.values()):
             name = in_nats(column.label, column.score)
-            panels |= {", ".join(filter(None, [name, g])): found[g] for g in groups}
+            for group in groups:
+                title = ", ".join(filter(None, [name, group]))
+                mine = [row for row in rows if _is_of(row, group, column.label)]
+                panels[title] = found[group]
+                bounds[title] = _bound(mine, "floor"), _bound(mine, "ceiling")
     if not panels:
         return None
-    return strip_plots(panels, {}, columns=max(len(groups), 2), share=len(groups) > 1)
+    return strip_plots(panels, bounds, columns=max(len(groups), 2), share=len(groups) > 1)
+
+
+def _is_of(row: Row, group: str, column: str) -> bool:
+    return (split(row["line"])[0], row["column"]) == (group, column)
+
+
+def _bound(rows: Sequence[Row], name: str) -> float:
+    """The floor or ceiling of a panel's runs; NaN if none is known, or lines differ in theirs.
+
+    They are those of a data set and a number of latents, in which lines of a table may differ.
+    """
+    found = [value for row in rows if np.isfinite(value := number_of(row, name))]
+    return float(np.mean(found)) if found and np.ptp(found) < SAME else float("nan")
 
 
 def over_training(study: Study, rows: Sequence[Row]) -> Picture | None:

@@ -62,11 +62,13 @@ def read(patterns: Iterable[str], workdir: Path | None = None) -> Given:
     """
     damaged: list[str] = []
     rows: list[Row] = []
-    for file in files(patterns):
+    read = files(patterns)
+    for file in read:
         rows += [{**row, "source": str(file)} for row in rows_of(file, damaged)]
-    if workdir is not None and (workdir / "rows.jsonl").exists():
+    if workdir is not None and (own := workdir / "rows.jsonl").exists():
         # What the study trained itself is in its folders; an earlier version wrote no source.
-        rows += [row for row in rows_of(workdir / "rows.jsonl", []) if row.get("source")]
+        named = [] if own in read else damaged  # a pattern may name it too: once is enough
+        rows += [row for row in rows_of(own, named) if row.get("source")]
     return Given(trainings(rows), damaged)
 
 

@@ -5,24 +5,30 @@ W/rows.jsonl: all scores.  W/figure.png: the table as a figure.
 W/devae,all/: the folder of a program, which trains a population.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from devae_jax.evaluation.codes import code_shape
 from devae_jax.files import FORMAT, storing, write_json
+from devae_jax.metrics.choice import metrics_of
 from devae_jax.names import lookup
 from devae_jax.program import sweep as planning
 from devae_jax.program.sweep import Group
 from devae_jax.runs import manifest, results
-from devae_jax.runs.layout import mapping
+from devae_jax.runs.folder import Folder
+from devae_jax.runs.layout import mapping, set_aside
 from devae_jax.runs.place import on_disk
 from devae_jax.runs.run import Run
+from devae_jax.runs.study import lenient_scores
 from devae_jax.runs.sweep import Record, Sweep, drain
 from devae_jax.studies import figure, rows
-from devae_jax.studies.given import Given, left
+from devae_jax.studies.given import Given, left, rows_of
 from devae_jax.studies.members import Study, planned
 from devae_jax.studies.table import at, is_own, load, named, preset_of
+
+ASIDE = ("source", "data_dir")  # of a config's data: how it is drawn in training, where it lies
 
 
 def opened(
@@ -91,7 +97,7 @@ class Programs(Sweep):
 
     def has_results(self, number: int) -> bool:
         """Whether members are scored with all that the study asks for, or diverged."""
-        return super().has_results(number) and rows.whole(self.study, number)
+        return rows.whole(self.study, number)
 
 
 def make(
@@ -132,9 +138,14 @@ def make(
         figure.write(study.path / "figure.png", study, found)
 
     def finish(runs: list[Run]) -> None:
+        if (folder := runs[0].folder) is not None:
+            _mend_scores(folder, say)
         _results(study, runs)
         note()
 
+    for text in given.damaged:
+        say(text)
+    _keep_damaged(study.path / "rows.jsonl", say)
     note()  # what is given must not be lost with its file
     chosen = range(len(study.programs)) if numbers is None else numbers
     order = sorted(left(study, given, chosen), key=study.round)
@@ -143,11 +154,33 @@ def make(
     return ended
 
 
+def _keep_damaged(rows_file: Path, say: Callable[[str], None]) -> None:
+    """A copy of rows.jsonl, if not all of it can be read: what is written next lacks the rest."""
+    damaged: list[str] = []
+    if rows_file.exists():
+        rows_of(rows_file, damaged)
+    if damaged:
+        say(f"{rows_file} is damaged and is written anew; {set_aside(rows_file).name} is a copy")
+
+
+def _mend_scores(folder: Folder, say: Callable[[str], None]) -> None:
+    """Leaves whole rows in scores.json, so that what lacks can be added; what was is copied."""
+    damaged: list[str] = []
+    with folder.scoring():
+        whole = lenient_scores(folder, damaged)
+        if damaged:
+            kept = set_aside(folder.path / "scores.json")
+            folder.write_scores(whole)
+            say(f"{' '.join(damaged)} {kept.name} is a copy; what lacks is scored again.")
+
+
 def _results(study: Study, runs: list[Run]) -> None:
     """Figures first: what is scored is finished.
 
-    Cheap metrics of all layers, as in training; others of the layers of columns, on one sample and
-    without floor and ceiling, which depend on the data set and not on the run.
+    Cheap metrics of all layers, as in training; others of the layers of columns, on one sample.
+    Floor and ceiling of the others depend on the data set and the number of latents, not on the
+    run: one run of each has them. Metrics that take minutes, as DCI by boosted trees, go without:
+    the noise code and the perfect one would take as long as two runs.
     """
     if study.table.draw:
         for run in runs:
@@ -155,13 +188,27 @@ def _results(study: Study, runs: list[Run]) -> None:
     metrics = study.table.metrics
     if "cheap" in metrics:
         results.score_members(runs, metrics=["cheap"], progress=False)
-    slower = [name for name in metrics if name != "cheap"]
-    asked = {column.layer for column in study.table.columns}
+    slower = metrics_of([name for name in metrics if name != "cheap"])
+    quick = [name for name, metric in slower.items() if metric.seconds is None]
+    asked, first = {column.layer for column in study.table.columns}, _first_of_each(study)
     for run in runs if slower else ():
         layers = sorted(asked & set(range(code_shape(run.coder, run.dataset)[0])))
-        results.score_members(
-            [run], metrics=slower, layers=layers, seeds=(0,), calibrate=False, progress=False
-        )
+        place = run.folder and run.folder.name, run.member
+        bounded = quick if place in first else []
+        bare = [name for name in slower if name not in bounded]
+        for names in filter(None, (bounded, bare)):
+            options = {"layers": layers, "seeds": (0,), "calibrate": names is bounded}
+            results.score_members([run], metrics=names, progress=False, **options)
+
+
+def _first_of_each(study: Study) -> set[tuple[str, int]]:
+    """The first run of each data set and number of latents: its program's name, its number."""
+    first: dict[str, tuple[str, int]] = {}
+    for member in study.members:
+        data = {k: v for k, v in member.config.data.to_dict().items() if k not in ASIDE}
+        kind = json.dumps([data, member.config.model.latent_dim], default=str)
+        first.setdefault(kind, (study.programs[member.program].name, member.number))
+    return set(first.values())
 
 
 def _write_study(study: Study) -> None:

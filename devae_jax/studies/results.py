@@ -58,9 +58,32 @@ def gathered(
 
 
 def write_rows(path: Path, found: Sequence[Row]) -> None:
-    """Writes rows to a file of JSON Lines, compressed if its name ends in .gz."""
+    """Writes rows to a file of JSON Lines, compressed if its name ends in .gz.
+
+    Raises:
+      ValueError: a file that is there is damaged, or has runs that the rows lack.
+    """
+    if path.is_file():
+        _check_kept(path, {row["setting"] for row in found})
     content = rows.lines(found).encode()
     write_bytes(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+def _check_kept(path: Path, runs: set[str]) -> None:
+    """That no run of a file is lost when these replace it; what cannot be read may be some."""
+    damaged: list[str] = []
+    lost = {row["setting"] for row in given.rows_of(path, damaged)} - runs
+    if damaged:
+        raise ValueError(
+            f"got --to={path}, which is there and is no whole file of rows ({damaged[0]}), "
+            "expected one to replace; move it away, and give its new name to --rows for what is "
+            "left of it"
+        )
+    if lost:
+        raise ValueError(
+            f"got --to={path} with {len(lost)} runs that would be lost, expected to keep them; "
+            f"add --rows={path}, or write another file"
+        )
 
 
 def page(text: str, blocks: Mapping[tuple[str, str], str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from devae_jax.files import FORMAT, jsonable, write_text
 from devae_jax.program.saved import changed
 from devae_jax.runs.folder import Folder
+from devae_jax.runs.study import lenient_metrics, lenient_scores
 from devae_jax.runs.sweep import Sweep
 from devae_jax.studies import given as before
 from devae_jax.studies import information
@@ -20,7 +21,15 @@ Row = dict[str, Any]
 # enough for curves, and for the columns of other tables.
 LOGGED = ("eval/mig", "eval/diffusion", "eval/reconstruction_sampled", "eval/kl")
 SHARES = tuple(i / 8 for i in range(1, 9))
+LATE = ("floor", "ceiling", "untimed")  # keys that rows of before may lack
 DIGITS = 6  # of what training logged: chance is in the third
+
+
+class Missing(NamedTuple):
+    """A member without scores, and why, in words; "" where it is only not trained yet."""
+
+    member: Member
+    why: str
 
 
 class Found(NamedTuple):
@@ -30,7 +39,7 @@ class Found(NamedTuple):
     """
 
     rows: list[Row]
-    missing: list[Member]
+    missing: list[Missing]
     damaged: list[str]
 
 
@@ -39,9 +48,11 @@ def collect(study: Study, given: Given | None = None) -> Found:
 
     A row has table, preset, line, column (None where the table has none for it), config, changes,
     seed, setting (see `setting`), step, at (of what training logged: after which share of it),
-    metric, layer, protocol, value, low, high, published, published_std, and of its training:
+    metric, layer, protocol, value, low, high, floor and ceiling (where they were measured),
+    published, published_std, and of its training:
     study (the table for which it was), program, member, seconds (of training and scoring, a
-    member's share), device, version (of the library), and source (the file it was given in, None
+    member's share), untimed (steps that these seconds leave out, as the processes that trained them
+    were killed), device, version (of the library), and source (the file it was given in, None
     for what the folder has). Those of mutual information over training have more, see
     `information.kept`. A member that is not scored with all of the table's metrics has none.
     """
@@ -49,14 +60,17 @@ def collect(study: Study, given: Given | None = None) -> Found:
     found = Found([], [], list(given.damaged))
     sweep = Sweep(study.path, study.programs)
     mine: dict[tuple[int, int], list[Row]] = {}  # program and number of a member
+    why: dict[tuple[int, int], str] = {}  # it has no rows
     for number, program in enumerate(study.programs):
         folder, members = study.folder(number), study.of_program(number)
         record = sweep.record(number)
         share = record.seconds / len(members) if record.trained else None
-        about = {"program": program.name, "seconds": share, "device": record.device or None}
+        untimed = max(program.config.steps - record.trained // len(members), 0)
+        about = {"program": program.name, "seconds": share, "untimed": untimed}
+        about |= {"device": record.device or None}
         try:
-            scores = _final(folder, program.config.steps)
-            logged = folder.all_metrics() if scores else []
+            scores = _final(folder, program.config.steps, found.damaged)
+            logged = lenient_metrics(folder, found.damaged) if scores else []
         except (ValueError, OSError) as error:  # also of a folder that is deleted meanwhile
             scores, logged = [], []
             found.damaged.append(str(error))
@@ -68,14 +82,29 @@ def collect(study: Study, given: Given | None = None) -> Found:
                     f"({'; '.join(differing)}), skipped; choose another folder for the study"
                 )
                 own = []
-            mine[number, member.number] = [
-                row | about for row in _of_member(study, member, own, logged)
-            ]
+            place = number, member.number
+            mine[place] = [row | about for row in _of_member(study, member, own, logged)]
+            if not mine[place]:
+                why[place] = _why(sweep, number, member.number)
     for member in study.members:
-        rows = mine[member.program, member.number] or _given(study, given, member)
+        place = member.program, member.number
+        rows = mine[place] or _given(study, given, member)
         found.rows.extend(rows)
-        found.missing.extend([member] * (not rows))
+        if not rows:
+            found.missing.append(Missing(member, why[place]))
     return found
+
+
+def _why(sweep: Sweep, number: int, member: int) -> str:
+    """Why a member of a program has no scores, as far as its folder and record say."""
+    record = sweep.record(number)
+    if member in sweep.folder(number).diverged(sweep.programs[number].config.steps):
+        return "diverged"
+    if sweep.holder(number) is not None:
+        return "is being trained"
+    if record.diverged:
+        return "diverged"
+    return f"{record.state}: {record.error}" if record.state in ("failed", "refused") else ""
 
 
 def write(study: Study, rows: Sequence[Row]) -> None:
@@ -94,11 +123,11 @@ def values_of(rows: Iterable[Row], line: str, column: str) -> list[float]:
     return [value for value in mine if value is not None]
 
 
-def _final(folder: Folder, step: int) -> list[Row]:
-    """The scores of mean codes at the last step, on all images."""
+def _final(folder: Folder, step: int, damaged: list[str]) -> list[Row]:
+    """The scores of mean codes at the last step, on all images; damaged rows are named."""
     return [
         row
-        for row in folder.scores()
+        for row in lenient_scores(folder, damaged)
         if (row["step"], row["representation"]) == (step, "mean") and "images" not in row
     ]
 
@@ -120,7 +149,7 @@ def _of_member(
         "version": mine[0].get("library"),
         "source": None,
     }
-    kept = ("step", "metric", "layer", "protocol", "value", "low", "high")
+    kept = ("step", "metric", "layer", "protocol", "value", "low", "high", "floor", "ceiling")
     rows = [{"at": None} | {key: row.get(key) for key in kept} for row in mine]
     steps = member.config.steps
     curve = [row for row in logged if row.get("member") == member.number]
@@ -138,9 +167,10 @@ def _of_member(
 
 
 def whole(study: Study, number: int) -> bool:
-    """Whether members of a program that have scores have all that the study asks for."""
-    scores = _final(study.folder(number), study.programs[number].config.steps)
-    members = {row["member"] for row in scores}
+    """Whether each member of a program has all scores that the study asks for, or diverged."""
+    folder, step = study.folder(number), study.programs[number].config.steps
+    scores = _final(folder, step, [])
+    members = set(range(len(study.programs[number].members))) - folder.diverged(step)
     return all(before.scored([r for r in scores if r["member"] == m], study) for m in members)
 
 
@@ -160,7 +190,8 @@ def _laid_out(study: Study, member: Member, rows: Sequence[Row]) -> list[Row]:
         "seed": member.seed,
         "setting": member.setting,
     }
-    return [row | about | _column(study.table.columns, member, row) for row in rows]
+    late = dict.fromkeys(LATE)
+    return [late | row | about | _column(study.table.columns, member, row) for row in rows]
 
 
 def _column(columns: Sequence[Column], member: Member, row: Mapping[str, Any]) -> Row:

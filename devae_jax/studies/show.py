@@ -9,7 +9,7 @@ from devae_jax.evaluation.rows import interval
 from devae_jax.names import printable
 from devae_jax.program import keys
 from devae_jax.studies.members import Member, Study
-from devae_jax.studies.rows import Found, Row, values_of
+from devae_jax.studies.rows import Found, Missing, Row, values_of
 from devae_jax.studies.table import Preset, Published, config_of
 
 # Keys that say when something is written down, or where, not what is learned.
@@ -68,16 +68,19 @@ def _row(*cells: str) -> str:
     return "| " + " | ".join(map(_escaped, cells)) + " |"
 
 
-def absent(members: Sequence[Member]) -> list[str]:
-    """Members in words, lines of the same seeds together, "seeds 0, 1: β-VAE; DeVAE"."""
-    seeds: dict[str, list[int]] = {}
-    for member in members:
-        seeds.setdefault(member.line.label, []).append(member.seed)
-    lines: dict[str, list[str]] = {}
-    for label, each in seeds.items():
+def absent(missing: Sequence[Missing]) -> list[str]:
+    """Missing members in words, those of the same seeds and reason together.
+
+    "seeds 0, 1: β-VAE; DeVAE (is being trained)", with nothing behind what is not trained yet.
+    """
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for member, why in missing:
+        seeds.setdefault((member.line.label, why), []).append(member.seed)
+    lines: dict[tuple[str, str], list[str]] = {}
+    for (label, why), each in seeds.items():
         name = f"seed{'s' * (len(each) > 1)} {', '.join(map(str, each))}"
-        lines.setdefault(name, []).append(label)
-    return [f"{name}: {'; '.join(labels)}" for name, labels in lines.items()]
+        lines.setdefault((name, f" ({why})" if why else ""), []).append(label)
+    return [f"{name}: {'; '.join(labels)}{why}" for (name, why), labels in lines.items()]
 
 
 def differences(study: Study) -> list[str]:
@@ -119,7 +122,10 @@ def made(rows: Sequence[Row]) -> list[str]:
         text += f"on {device or 'a device that is not known'}"
         text += f" by devae_jax {version or 'of an unknown version'}"
         if times:
-            text += f": {sum(times) / 60:,.1f} minutes, {np.mean(times) / 60:,.1f} a run"
+            # Nobody has the time of a process that was killed.
+            lost = any(row["seconds"] is None or row.get("untimed") for row in runs.values())
+            text += ": at least " if lost else ": "
+            text += f"{sum(times) / 60:,.1f} minutes, {np.mean(times) / 60:,.1f} a run"
         if len(places) > 1:
             text += f" ({'; '.join(dict.fromkeys(line for line, _ in runs))})"
         texts.append(text)

@@ -1,12 +1,12 @@
 """The page of a study: many runs in one table, their scores, curves and differences."""
 
 import statistics
-from collections import Counter
 from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
 
+from devae_jax.names import differing
 from devae_jax.viz.curves import information_diffusion
 from devae_jax.viz.members import (
     CSS,
@@ -69,16 +69,11 @@ DIFFERENCES = "Settings that are not the same in all members, besides the seed; 
 
 def mixed(members: Sequence[Member]) -> list[str]:
     """Sentences about members whose scores should not be compared."""
-    found = []
-    for what, values in (
-        ("data sets", [m.data for m in members]),
-        ("library versions", [m.version for m in members if m.scores]),
-    ):
-        counts = Counter(values)
-        if len(counts) > 1:
-            each = "; ".join(f"{value} ({count})" for value, count in counts.most_common())
-            found.append(f"Members are of different {what}, compare with care: {each}.")
-    return found
+    versions = [m.version for m in members if m.scores]
+    return [
+        *differing("data sets", [m.data for m in members]),
+        *differing("library versions", versions),
+    ]
 
 
 def _lacking(members: Sequence[Member]) -> list[str]:

@@ -135,6 +135,13 @@ def test_the_page_is_escaped_asks_no_network_and_shows_all(html):
     assert "0.375 ± 0.177" in html and len(html) < 15_000_000
 
 
+def test_the_table_without_a_page_says_what_is_mixed(folder):
+    """Of versions of the scores in it: all have a MIG, "other" alone was scored by another."""
+    said = "library versions, compare with care: 1 (4); 2 (1)."
+    assert said in call("report", f"--runs={folder}/*", "--metrics=mig")
+    assert "versions" not in call("report", f"--runs={folder}/seed*")
+
+
 def test_a_study_without_runs_is_a_page_too(tmp_path):
     text = call("report", f"--runs={tmp_path}/*", f"--html={tmp_path / 'deep' / 'page.html'}")
     assert "page of 0 runs" in text

@@ -74,6 +74,14 @@ def test_the_text_has_every_statistic(study, found):
     assert "| setting | MIG | 0.8" in text[text.index("Sensitivity") :]
 
 
+def test_runs_of_several_versions_are_said(study, found):
+    assert "versions" not in analysis.markdown(study, found)
+    mixed = [row | {"version": "0.1.9\x1b" if row["seed"] else None} for row in found]
+    printed = analysis.markdown(study, mixed)
+    assert "Members are of different library versions, compare with care: 0.1.9? (" in printed
+    assert "not recorded (" in printed
+
+
 def test_lines_are_tested_against_one_alone(study, found):
     third = [r | {"line": "dSprites: DynamicVAE"} for r in found if "DeVAE" in r["line"]]
     every = [r for r in found if "Dynamic" not in r["line"]] + third

@@ -50,12 +50,34 @@ def test_rows_of_many_studies_go_into_one_file_each_run_once(studies):
     first.rename(studies / "gone")
     (second / "study.json").rename(second / "gone.json")
     again = studies / "again.jsonl.gz"
-    call("results", "gather", f"--runs={studies}/runs/*", f"--rows={to}", f"--to={again}")
+    call("results", "gather", f"--rows={to}", f"--to={again}")
     assert lines_of(again) == found
     (second / "gone.json").rename(second / "study.json")
-    call("results", "gather", f"--runs={studies}/runs/*", f"--to={again}")
-    assert {row["study"] for row in lines_of(again)} == {"figure2", "figure4"}
+    third = studies / "third.jsonl.gz"
+    call("results", "gather", f"--runs={studies}/runs/*", f"--to={third}")
+    assert {row["study"] for row in lines_of(third)} == {"figure2", "figure4"}
     assert "--to=a.csv" in call("results", "gather", "--to=a.csv", code=2)
+
+
+def test_a_file_of_rows_is_not_replaced_by_one_that_lacks_runs(studies):
+    """A slip in a name, studies of another machine, a damaged file: nothing is written."""
+    to = studies / "kept.jsonl.gz"
+    at = ["results", "gather", f"--to={to}"]
+    call(*at, f"--runs={studies}/runs/*")
+    whole, before = to.read_bytes(), lines_of(to)
+    assert "expected folders of studies" in call(*at, f"--runs={studies}/typo/*", code=2)
+    assert "typo" in call(*at, f"--runs={studies}/typo/*", f"--rows={to}", code=2)
+    assert "neither --runs nor --rows" in call(*at, code=2)
+    refused = call(*at, f"--runs={studies}/runs/figure4", code=2)
+    assert "with 2 runs that would be lost" in refused and f"add --rows={to}" in refused
+    assert to.read_bytes() == whole
+    call(*at, f"--runs={studies}/runs/figure4", f"--rows={to}")
+    assert {row["setting"] for row in lines_of(to)} == {r["setting"] for r in before}
+    for damaged in (whole[:-200], b"a note of mine\n"):
+        to.write_bytes(damaged)
+        for rows_too in ([], [f"--rows={to}"]):
+            refused = call(*at, f"--runs={studies}/runs/*", *rows_too, code=2)
+            assert "move it away" in refused and to.read_bytes() == damaged
 
 
 def test_the_training_with_most_scores_is_taken(tmp_path):
@@ -87,7 +109,7 @@ def test_the_page_has_every_table_and_keeps_what_is_between(studies, monkeypatch
     assert "<!-- table figure5" not in text and "<!-- table table1" not in text  # no such runs
     for needed in (
         "devae-reproduce figure4 --preset=smoke",
-        "| dSprites: DeVAE | 2 | 1.00 ± 0.71",
+        "| dSprites: DeVAE | MIG | 2 | 1.00 ± 0.71",
         "2 runs for figure4 on 1 x cpu by devae_jax 0.2.0: 2.0 minutes, 1.0 a run (DynamicVAE)",
         "Missing, 10 of 16 runs:",
     ):

@@ -1,16 +1,12 @@
-"""Rows of runs: whose they are, which tables they serve, what of a damaged file is left."""
+"""Rows of runs: whose they are, and which tables they serve."""
 
-import gzip
 import json
 import shutil
 
-import pytest
-
-from devae_jax.files import FORMAT, write_json
-from devae_jax.runs.folder import Folder
+from devae_jax.files import write_json
 from devae_jax.runs.sweep import Sweep
 from devae_jax.studies import figure, given, make, rows, show, table
-from devae_jax.studies.rows import LOGGED, SHARES
+from devae_jax.studies.rows import LATE, LOGGED, SHARES
 from tests.launch.commands import call
 
 FLAGS = ["--preset=smoke", "--seeds=2"]
@@ -25,7 +21,7 @@ def scores_of(member, value, layers=1):
     config = json.loads(member.config.to_json_best_effort())
     label = {"member": member.number, "step": member.config.steps, "representation": "mean"}
     label |= {"settings": {key: config[key] for key in ("model", "objective", "steps")}}
-    label |= {"seed": member.seed}
+    label |= {"seed": member.seed, "method": "devae", "data": {"name": "toy"}}
     return [
         label
         | {"layer": layer, "protocol": "dlib", "metric": metric, "value": value + layer}
@@ -49,33 +45,10 @@ def trained(study, number, value=0.5):
     ]
     text = "".join(json.dumps(row) + "\n" for row in log)
     (folder.path / "metrics.jsonl").write_text(text)
-    record = {"state": "done", "seconds": 60.0 * len(members), "trained": 1, "device": "1 x cpu"}
+    record = {"state": "done", "seconds": 60.0 * len(members), "device": "1 x cpu"}
+    record["trained"] = steps * len(members)
     (study.path / "programs").mkdir(exist_ok=True)
     write_json(study.path / "programs" / f"{number:04d}.json", record)
-
-
-@pytest.fixture
-def figure2(tmp_path):
-    """A file of rows of DynamicVAE and DeVAE on the first data set, as figure 2 leaves it."""
-    study = opened(tmp_path / "figure2", "figure2")
-    for number in (2, 3):
-        trained(study, number)
-    rows.write(study, rows.collect(study).rows)
-    return study.path / "rows.jsonl"
-
-
-@pytest.fixture
-def began(monkeypatch):
-    """The programs that `make` would train, by name, in order; none is."""
-    names = []
-
-    def drain(sweep, numbers, **options):
-        assert (sweep.path / "rows.jsonl").exists()  # what was given is kept before all else
-        names.extend(sweep.programs[number].name for number in numbers)
-        return {}
-
-    monkeypatch.setattr(make, "drain", drain)
-    return names
 
 
 def test_runs_that_rows_have_are_not_trained_by_another_table(figure2, tmp_path, began):
@@ -149,15 +122,15 @@ def test_a_folder_that_is_deleted_while_rows_are_read_is_named(tmp_path, monkeyp
     study = opened(tmp_path, "figure2")
     for number in (0, 1):
         trained(study, number)
-    read = Folder.all_metrics
+    read = rows.lenient_metrics
 
-    def gone(self):
-        if self.name == "beta_vae,all":
-            shutil.rmtree(self.path)
-            (self.path / "metrics.jsonl").read_text()
-        return read(self)
+    def gone(folder, damaged):
+        if folder.name == "beta_vae,all":
+            shutil.rmtree(folder.path)
+            (folder.path / "metrics.jsonl").read_text()
+        return read(folder, damaged)
 
-    monkeypatch.setattr(Folder, "all_metrics", gone)
+    monkeypatch.setattr(rows, "lenient_metrics", gone)
     found = rows.collect(study)
     assert {row["program"] for row in found.rows} == {"beta_tcvae-paper,all"}
     [text] = found.damaged
@@ -189,37 +162,6 @@ def test_a_program_is_left_where_one_member_is_missing(figure2, tmp_path):
     assert given.left(opened(tmp_path, "figure4", seeds=3), known, range(2)) == [0, 1]
     # Pictures cannot be made from rows.
     assert given.left(opened(tmp_path, "figure3", seeds=1), known, range(4)) == [0, 1, 2, 3]
-
-
-def test_damaged_rows_are_named_and_the_others_serve(figure2, tmp_path):
-    whole = figure2.read_text().splitlines()
-    row = json.loads(whole[-1])
-    broken = [
-        "{",
-        "[1]",
-        json.dumps({key: value for key, value in row.items() if key != "setting"}),
-        json.dumps(row | {"value": "high"}),
-        json.dumps(row | {"format": FORMAT + 1}),
-    ]
-    packed = tmp_path / "packed.jsonl.gz"
-    packed.write_bytes(gzip.compress("\n".join([*broken, *whole]).encode()))
-    known = given.read([str(packed)])
-    assert known.damaged == [
-        "packed.jsonl.gz: row 1 skipped, it is no JSON",
-        "packed.jsonl.gz: row 2 skipped, it is no row",
-        "packed.jsonl.gz: row 3 skipped, it lacks setting",
-        "packed.jsonl.gz: row 4 skipped, its value is 'high'",
-        "packed.jsonl.gz: row 5 skipped, it is in another format",
-    ]
-    assert given.left(opened(tmp_path, "figure4"), known, range(2)) == []
-    study = opened(tmp_path, "figure4")
-    printed = show.markdown(study, rows.collect(study, known))
-    assert all(f"- {text}" in printed for text in known.damaged)
-    packed.write_bytes(packed.read_bytes()[:-200])
-    cut = given.read([str(packed)])
-    assert "the end of the compressed file is damaged" in cut.damaged[0] and cut.trainings
-    with pytest.raises(ValueError, match="fix the name"):
-        given.read([str(tmp_path / "*.json")])
 
 
 def test_rows_of_another_version_are_said(figure2, tmp_path):
@@ -297,6 +239,23 @@ def test_figures_show_every_run(figure2, tmp_path):
     assert len(figure.against(study, found).axes[0].get_lines()) >= 1
     assert not figure.write(tmp_path / "none.png", study, [])
     assert not (tmp_path / "none.png").exists()
+
+
+def test_every_line_of_rows_has_the_same_flat_columns(figure2, tmp_path):
+    """Also beside rows of before, which lack some; so that one call reads them as a table."""
+    before = [json.loads(line) for line in figure2.read_text().splitlines()]
+    figure2.write_text(rows.lines({k: v for k, v in r.items() if k not in LATE} for r in before))
+    study = opened(tmp_path, "figure4")
+    trained(study, 0)
+    found = rows.collect(study, given.read([str(figure2)])).rows
+    assert {row["source"] for row in found} == {None, str(figure2)}
+    rows.write(study, found)
+    lines = (study.path / "rows.jsonl").read_text().splitlines()
+    columns = {tuple(sorted(json.loads(line))) for line in lines}
+    assert len(lines) == len(found) and len(columns) == 1
+    for line in lines:
+        flat = {key: value for key, value in json.loads(line).items() if key != "changes"}
+        assert all(isinstance(v, str | int | float | None) for v in flat.values()), flat
 
 
 def test_mig_at_the_same_reconstruction_is_said_below_the_table(tmp_path):
