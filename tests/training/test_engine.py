@@ -124,6 +124,29 @@ def test_leftover_members_are_a_round_of_their_own():
     assert tuple(mesh_of(jax.devices(), 3, "pmap").shape.values()) == (1, 8)
 
 
+@pytest.mark.parametrize(
+    "members, parts, message",
+    [
+        (0, 1, "batch_size=6 on 4 devices, expected a multiple of 4; fix batch_size or parallel"),
+        (0, 2, "batch_size=6 on 4 devices in 2 parts, expected a multiple of 8; fix batch_size"),
+        (1, 1, "batch_size=6 on 4 devices for 1 members, expected a multiple of 4; fix"),
+    ],
+)
+def test_a_batch_that_the_devices_do_not_divide(members, parts, message):
+    config = config_of("vae")
+    config.batch_size, config.micro_batches = 6, parts
+    plan = programs.plan(config, [{"seed": i} for i in range(members)])
+    hparams = programs.stacked(plan) if members else plan.hparams
+    with pytest.raises(ValueError, match=f"got {message}"):
+        engine(
+            plan.program,
+            hparams,
+            members=members or None,
+            devices=jax.devices()[:4],
+            form=ACCELERATOR,
+        )
+
+
 def test_a_part_of_keys_is_a_key():
     keys = jax.random.split(jax.random.key(0), 3)
     assert part(keys, 1).dtype == keys.dtype
