@@ -159,17 +159,30 @@ def topology(platform: str, name: str = "") -> list[Any]:
 def run(options: Options) -> list[Row]:
     """A row for each program; between them the heaviest instructions with their sources."""
     target = topology(options.platform, options.topology)
-    cases = CASES[options.platform][: 1 if options.tiny else None]
     end = time.perf_counter() + 60 * options.minutes
+    named = _cases(options, target)
+    chosen = [name for name in named if options.only in name]
+    if not chosen:
+        raise ValueError(f"got --only={options.only}, expected a part of: {'; '.join(named)}")
     rows: list[Row] = []
-    for members, layers, changes in cases:
-        settings = {"matmul_precision": precision_on(target[0].platform), **changes}
+    for name in chosen:
         if rows and time.perf_counter() > end:
-            who = f"{members} members" if members else "one run"
-            print(f"left out for lack of time: {who}, K = {layers}, {settings}")
+            print(f"left out for lack of time: {name}")
             continue
-        rows.append(_row(options, target, members, layers, settings))
+        rows.append(_row(options, target, name, *named[name]))
     return rows
+
+
+def _cases(options: Options, target: list) -> dict[str, tuple[int, int, dict[str, object]]]:
+    """Those of a platform, by name."""
+    named = {}
+    for members, layers, changes in CASES[options.platform][: 1 if options.tiny else None]:
+        settings = {"matmul_precision": precision_on(target[0].platform), **changes}
+        who = f"{members} members" if members else "one run"
+        what = ", ".join(map(str, settings.values()))
+        name = f"{len(target)} x {options.platform}, {who}, K = {layers}, {what}"
+        named[name] = members, layers, settings
+    return named
 
 
 class Compiled(NamedTuple):
@@ -193,7 +206,9 @@ def compiled(
     return Compiled(plan, steps, steps.abstract(hparams), steps.lower(hparams).compile())
 
 
-def _row(options: Options, target: list, members: int, layers: int, settings: dict) -> Row:
+def _row(
+    options: Options, target: list, name: str, members: int, layers: int, settings: dict
+) -> Row:
     chip = CHIPS[options.platform]
     config = runs.config(options, batch=8 if options.tiny else 256, layers=layers, **settings)
     start = time.process_time()
@@ -225,10 +240,7 @@ def _row(options: Options, target: list, members: int, layers: int, settings: di
         facts |= _efficiencies(chip, made.state, predicted)
     for one in sorted(found, key=lambda one: -one.size)[:HEAVIEST]:
         print(f"{one.size * 1e-6:10.1f} MB  {one.name:42} {one.source[:110]}")
-    who = f"{members} members" if members else "one run"
-    where = f"{len(target)} x {options.platform}"
-    case = f"{where}, {who}, K = {layers}, {', '.join(map(str, settings.values()))}"
-    return Row("compiled", case, None, facts=facts)
+    return Row("compiled", name, None, facts=facts)
 
 
 def _efficiencies(chip: Chip, state: TrainState, seconds: float) -> dict[str, float]:
