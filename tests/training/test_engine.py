@@ -9,7 +9,7 @@ import pytest
 
 from devae_jax.program import plan as programs
 from devae_jax.training.engine import Steps, engine, mesh_of
-from devae_jax.training.platform import ACCELERATOR, CPU, GPU
+from devae_jax.training.platform import ACCELERATOR, AT_ONCE, CPU
 from devae_jax.training.step import Layout
 from devae_jax.training.trees import part
 from tests.laws.registry import config_of
@@ -33,11 +33,11 @@ def solo(method, index, steps):
     return bound.advance(bound.init(), 0, steps)
 
 
-SETTINGS = [  # in turn; in one program, on a device alone, in turn, or batches split; under pmap
+SETTINGS = [  # single calls; in one program at once, in turn, with batches split, under pmap
     ("dynamic_vae", "jit", CPU, 2, 2),
     ("devae", "pmap", CPU, 2, 2),
+    ("devae", "jit", AT_ONCE, 4, 2),
     ("devae", "jit", ACCELERATOR, 4, 2),
-    ("devae", "jit", GPU, 4, 2),
     ("dip_vae_i", "jit", ACCELERATOR, 2, 4),
     ("devae", "pmap", ACCELERATOR, 2, 2),
 ]
