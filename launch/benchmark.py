@@ -43,6 +43,7 @@ _MINUTES = flags.DEFINE_float(
 _TINY = flags.DEFINE_bool("tiny", False, "Smallest sizes: only to see that it works.")
 _PLATFORM = flags.DEFINE_enum("platform", "cuda", ["cuda", "tpu"], "What `compiled` is for.")
 _TOPOLOGY = flags.DEFINE_string("topology", "", "Chips as v5e:2x2, GPUs as 1x1x4.")
+_ONLY = flags.DEFINE_string("only", "", "Cases of `compiled` with this in their names.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Cache of rendered data sets.")
 
 
@@ -64,9 +65,8 @@ def main(name: str) -> None:
     )
     where = measure.machine()
     print(", ".join(f"{key} {value}" for key, value in where.items()))
-    rows = benchmark.run(
-        measure.Options(_TINY.value, minutes, _DATA_DIR.value, _PLATFORM.value, _TOPOLOGY.value)
-    )
+    where_for = (_PLATFORM.value, _TOPOLOGY.value, _ONLY.value)
+    rows = benchmark.run(measure.Options(_TINY.value, minutes, _DATA_DIR.value, *where_for))
     print(measure.table(rows))
     if _JSON.value:
         measure.write_json(_JSON.value, rows, where)

@@ -8,6 +8,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 DATA = "data"  # the mesh axis over which the rows of a batch are split
+HELD = 2  # chunks of a stream at once: the one in use, and the one that is read ahead
 
 
 def read_ahead(read: Callable[[int, int], Any]) -> Callable[[int, int], Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from devae_jax.names import lookup
-from devae_jax.training.chunks import DATA, as_one, by_device, placed, read_ahead
+from devae_jax.training.chunks import DATA, HELD, as_one, by_device, placed, read_ahead
 from devae_jax.training.memory import Memory, limit_of, on_a_device
 from devae_jax.training.platform import Form, form_of, quickly
 from devae_jax.training.step import Hparams, Layout, Program, init, train_step
@@ -287,8 +287,9 @@ def engine(
         lower = compiled(count if form.scan else None, *how).lower
         program: Any = lower(numbers, one.abstract(numbers), arrays).compile()
         temporary = program.memory_analysis().temp_size_in_bytes
-        held = on_a_device(everywhere), on_a_device(shapes)
-        return Memory(*held, temporary, limit_of(devices[0]))
+        # Under pmap the chunk read ahead waits on the host; it is counted there too: at most this.
+        tables = on_a_device(everywhere) * (HELD if steps.streaming else 1)
+        return Memory(tables, on_a_device(shapes), temporary, limit_of(devices[0]))
 
     def member(state, index):
         whole = state if index is None else pick(state, index)

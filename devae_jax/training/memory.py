@@ -10,6 +10,7 @@ import jax
 class Memory(NamedTuple):
     """Bytes on each device: tables of data, the state of all members, and what a step adds.
 
+    tables: of a stream its chunks
     limit: what the device has, None if that is not known
     """
 

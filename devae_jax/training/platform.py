@@ -19,11 +19,14 @@ class Form(NamedTuple):
 
 
 # XLA:CPU runs convolutions in a loop body many times slower than single calls, and the batched
-# convolutions of many members slower than one after another. On a GPU these become grouped ones
-# with twice the bytes a member, and 16 times the memory (`launch/benchmark.py compiled`).
-CPU, ACCELERATOR = Form(scan=False, together=False), Form(scan=True, together=True)
-GPU = ACCELERATOR._replace(batched=False)
-FORMS = {"cpu": CPU, "gpu": GPU, "tpu": ACCELERATOR}
+# convolutions of many members slower than one after another. On GPUs and TPUs these move about
+# twice the bytes a member of those in turn, and need 7 to 16 times the memory (`launch/benchmark.py
+# compiled`): at once is no platform's form. With "fused" it is predicted to be faster on a GPU, but
+# not by much, and untimed: `launch/benchmark.py gpu` times both.
+CPU = Form(scan=False, together=False)
+ACCELERATOR = Form(scan=True, together=True, batched=False)
+AT_ONCE = ACCELERATOR._replace(batched=True)
+FORMS = {"cpu": CPU, "gpu": ACCELERATOR, "tpu": ACCELERATOR}
 
 
 # Products of float32 matrices, and convolutions. PyTorch's own default for convolutions on a GPU is

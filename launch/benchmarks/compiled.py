@@ -11,6 +11,7 @@ import importlib.util
 import os
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +21,7 @@ from devae_jax.launch.benchmarks.measure import Options, Row
 from devae_jax.names import unknown
 from devae_jax.program import plan as programs
 from devae_jax.training.engine import Steps, mesh_of
-from devae_jax.training.platform import form_of, precision_on
+from devae_jax.training.platform import AT_ONCE, Form, form_of, precision_on
 from devae_jax.types import TrainState
 
 H100 = """
@@ -87,27 +88,61 @@ CHIPS = {
 }
 _FUSED: dict[str, object] = {"model.convolution": "fused"}
 _LOW: dict[str, object] = {"model.dtype": "bfloat16"}
-# (members, K, what differs), the most telling first; cases that time does not allow are named.
-CASES: Mapping[str, tuple[tuple[int, int, dict[str, object]], ...]] = {
+
+
+class Case(NamedTuple):
+    """A program: members (0: one run), K, what its config changes, and how members compute.
+
+    form: None: as on its platform
+    """
+
+    members: int
+    layers: int
+    changes: Mapping[str, object] = MappingProxyType({})
+    form: Form | None = None
+
+    def settings(self, target: list[Any]) -> dict[str, object]:
+        return {"matmul_precision": precision_on(target[0].platform), **self.changes}
+
+    def name(self, platform: str, target: list[Any]) -> str:
+        who = f"{self.members} members" if self.members else "one run"
+        what = [str(value) for value in self.settings(target).values()]
+        if self.form is not None:
+            what.append("at once" if self.form.batched else "in turn")
+        return f"{len(target)} x {platform}, {who}, K = {self.layers}, {', '.join(what)}"
+
+
+# The most telling first; cases that time does not allow are named.
+CASES: Mapping[str, tuple[Case, ...]] = {
     "cuda": (
-        (0, 1, {}),
-        (0, 1, _FUSED),
-        (0, 3, {}),
-        (0, 3, _FUSED),
-        (16, 1, {}),
-        (16, 1, _FUSED),
-        (0, 1, _LOW),
-        (0, 1, _LOW | _FUSED),
-        (0, 3, _LOW),
-        (0, 3, _LOW | _FUSED),
-        (64, 1, _FUSED),
-        (16, 3, _FUSED),
-        (64, 3, _FUSED),
-        (0, 1, {"model.convolution": "native"}),
-        (0, 1, {"matmul_precision": "float32"}),
-        (0, 1, _FUSED | {"matmul_precision": "float32"}),
+        Case(0, 1),
+        Case(0, 1, _FUSED),
+        Case(0, 3),
+        Case(0, 3, _FUSED),
+        Case(16, 1),
+        Case(16, 1, _FUSED),
+        Case(16, 1, _FUSED, AT_ONCE),
+        Case(0, 1, _LOW),
+        Case(0, 1, _LOW | _FUSED),
+        Case(0, 3, _LOW),
+        Case(0, 3, _LOW | _FUSED),
+        Case(64, 1, _FUSED),
+        Case(16, 3, _FUSED),
+        Case(16, 3, _FUSED, AT_ONCE),
+        Case(64, 3, _FUSED),
+        Case(0, 1, {"model.convolution": "native"}),
+        Case(0, 1, {"matmul_precision": "float32"}),
+        Case(0, 1, _FUSED | {"matmul_precision": "float32"}),
     ),
-    "tpu": ((0, 3, {}), (0, 1, {}), (16, 1, {}), (16, 3, {}), (64, 1, {}), (64, 3, {})),
+    "tpu": (
+        Case(0, 3),
+        Case(0, 1),
+        Case(16, 1),
+        Case(16, 3),
+        Case(16, 1, form=AT_ONCE),
+        Case(64, 1),
+        Case(64, 3),
+    ),
 }
 
 
@@ -159,16 +194,18 @@ def topology(platform: str, name: str = "") -> list[Any]:
 def run(options: Options) -> list[Row]:
     """A row for each program; between them the heaviest instructions with their sources."""
     target = topology(options.platform, options.topology)
-    cases = CASES[options.platform][: 1 if options.tiny else None]
     end = time.perf_counter() + 60 * options.minutes
+    cases = CASES[options.platform][: 1 if options.tiny else None]
+    named = {case.name(options.platform, target): case for case in cases}
+    chosen = [name for name in named if options.only in name]
+    if not chosen:
+        raise ValueError(f"got --only={options.only}, expected a part of: {'; '.join(named)}")
     rows: list[Row] = []
-    for members, layers, changes in cases:
-        settings = {"matmul_precision": precision_on(target[0].platform), **changes}
+    for name in chosen:
         if rows and time.perf_counter() > end:
-            who = f"{members} members" if members else "one run"
-            print(f"left out for lack of time: {who}, K = {layers}, {settings}")
+            print(f"left out for lack of time: {name}")
             continue
-        rows.append(_row(options, target, members, layers, settings))
+        rows.append(Row("compiled", name, None, facts=_facts(options, target, named[name])))
     return rows
 
 
@@ -182,22 +219,28 @@ class Compiled(NamedTuple):
 
 
 def compiled(
-    target: list[Any], config: Any, members: int = 0, length: int | None = STEPS
+    target: list[Any],
+    config: Any,
+    members: int = 0,
+    form: Form | None = None,
+    length: int | None = STEPS,
 ) -> Compiled:
-    """A config's program for devices, as the engine makes it."""
+    """A config's program for devices, as the engine makes it; of another form if it is given."""
     plan = programs.plan(config, [{"seed": seed} for seed in range(members)])
     hparams = programs.stacked(plan) if members else plan.hparams
     count = members or None
-    batched = form_of(target[0]).batched
+    batched = (form or form_of(target[0])).batched
     steps = Steps(plan.program, mesh_of(target, count), "jit", count, length, batched)
     return Compiled(plan, steps, steps.abstract(hparams), steps.lower(hparams).compile())
 
 
-def _row(options: Options, target: list, members: int, layers: int, settings: dict) -> Row:
+def _facts(options: Options, target: list[Any], case: Case) -> dict[str, float | str]:
+    """What is counted of a case; prints its heaviest instructions."""
     chip = CHIPS[options.platform]
-    config = runs.config(options, batch=8 if options.tiny else 256, layers=layers, **settings)
+    batch, settings, members = 8 if options.tiny else 256, case.settings(target), case.members
+    config = runs.config(options, batch=batch, layers=case.layers, **settings)
     start = time.process_time()
-    made = compiled(target, config, members)
+    made = compiled(target, config, members, case.form)
     seconds = time.process_time() - start
     text, memory = made.program.as_text(), made.program.memory_analysis()
     found = hlo.kernels(text)
@@ -225,10 +268,7 @@ def _row(options: Options, target: list, members: int, layers: int, settings: di
         facts |= _efficiencies(chip, made.state, predicted)
     for one in sorted(found, key=lambda one: -one.size)[:HEAVIEST]:
         print(f"{one.size * 1e-6:10.1f} MB  {one.name:42} {one.source[:110]}")
-    who = f"{members} members" if members else "one run"
-    where = f"{len(target)} x {options.platform}"
-    case = f"{where}, {who}, K = {layers}, {', '.join(map(str, settings.values()))}"
-    return Row("compiled", case, None, facts=facts)
+    return facts
 
 
 def _efficiencies(chip: Chip, state: TrainState, seconds: float) -> dict[str, float]:

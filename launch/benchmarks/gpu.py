@@ -24,17 +24,18 @@ from devae_jax.launch.benchmarks.measure import (
 )
 from devae_jax.program import plan as programs
 from devae_jax.training.engine import engine
-from devae_jax.training.platform import ACCELERATOR, GPU
+from devae_jax.training.platform import ACCELERATOR, AT_ONCE
 
 STEPS = 300_000  # of a run in the paper
 RUNS = {1: 60, 3: 20}  # by K: 4 methods x 2 data sets x 10 seeds, one of the four with K = 3
 GB = 1e-9
 POPULATIONS = {  # how members compute in one program: convolutions and form
-    "in turn": ("cells", GPU),
-    "in turn, fused ends": ("fused", GPU),
-    "in turn, native convolutions": ("native", GPU),
-    "grouped convolutions": ("native", ACCELERATOR),
-    "matrix products": ("fast", ACCELERATOR),
+    "in turn": ("cells", ACCELERATOR),
+    "in turn, fused ends": ("fused", ACCELERATOR),
+    "at once, fused ends": ("fused", AT_ONCE),
+    "in turn, native convolutions": ("native", ACCELERATOR),
+    "grouped convolutions": ("native", AT_ONCE),
+    "matrix products": ("fast", AT_ONCE),
 }
 
 
@@ -90,7 +91,7 @@ def run(options: Options) -> list[Row]:
         bench.section(f"one run, K = {layers}, {how}", lambda: _one(bench, layers, how))  # noqa: B023
     sizes = [(size, layers) for size in (16, 64, 4, 1) for layers in (1, 3)]
     for size, layers in [(2, 3)] if options.tiny else sizes:
-        for case in POPULATIONS if size == 16 else ("in turn",):
+        for case in POPULATIONS if size == 16 or options.tiny else ("in turn",):
             bench.section(
                 f"{size} members, K = {layers}, {case}",
                 functools.partial(_population, bench, layers, size, case),

@@ -54,6 +54,7 @@ class Options(NamedTuple):
     minutes: when to end
     data_dir: cache of rendered tables
     platform, topology: what `compiled` compiles for
+    only: part of the names of the cases that `compiled` compiles
     """
 
     tiny: bool = False
@@ -61,6 +62,7 @@ class Options(NamedTuple):
     data_dir: str | None = None
     platform: str = "cuda"
     topology: str = ""
+    only: str = ""
 
 
 def interleave(

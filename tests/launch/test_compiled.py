@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from devae_jax.launch.benchmarks import compiled, hlo
@@ -89,6 +90,16 @@ def test_without_the_compiler(monkeypatch):
         compiled.run(Options(platform="tpu"))
 
 
+def test_cases_are_chosen_by_name(monkeypatch):
+    monkeypatch.setattr(compiled, "topology", lambda *_: list(jax.devices()[:2]))
+    monkeypatch.setattr(compiled, "_facts", lambda *_: {})
+    found = compiled.run(Options(platform="tpu", only="16 members, K = 1"))
+    names = [row.case.removeprefix("2 x tpu, 16 members, K = 1, ") for row in found]
+    assert names == ["float32", "float32, at once"]  # float32 by the table for a CPU
+    with pytest.raises(ValueError, match=r"got --only=K = 2, expected a part of: 2 x tpu, one run"):
+        compiled.run(Options(platform="tpu", only="K = 2"))
+
+
 def rows(platform, *arguments, minutes=0.0):
     """What the command writes, in a process of its own: compilers are chosen once."""
     reason = compiled.missing(platform)
@@ -134,13 +145,25 @@ def test_an_h100s_step_stays_small(tmp_path, monkeypatch):
         assert not any("grouped" in key for key in row)
 
 
+TPU = {  # (GB, temporary MB, all-reduces, all-gathers)
+    ("v5e:2x2", "one run, K = 3, bfloat16"): (0.28, 20, 3, 4),
+    ("v5e:1x1", "one run, K = 1, bfloat16"): (0.52, 20, 0, 0),
+    ("v5e:1x1", "16 members, K = 1, bfloat16"): (0.52, 260, 0, 0),
+}
+
+
 @pytest.mark.slow
-def test_a_tpus_step_compiles_in_practical_time(tmp_path, monkeypatch):
+@pytest.mark.parametrize("topology, case", TPU)
+def test_a_tpus_step_stays_small(topology, case, tmp_path, monkeypatch):
+    """And compiles in practical time."""
     monkeypatch.chdir(tmp_path)
-    (row,) = rows("tpu", "--topology=v5e:2x2")
+    row, *_ = rows("tpu", f"--topology={topology}", f"--only={case}")
+    gigabytes, megabytes, reduces, gathers = TPU[topology, case]
+    assert row["case"].endswith(case)
     assert row["compile CPU s"] < 150
-    assert row["temporary MB"] < 20
-    assert row["all-reduce"] <= 3 and row["all-gather"] <= 4
+    assert row["GB a member"] <= gigabytes
+    assert row["temporary MB"] <= megabytes
+    assert row.get("all-reduce", 0) <= reduces and row.get("all-gather", 0) <= gathers
 
 
 def test_the_command_names_what_exists():

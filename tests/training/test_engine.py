@@ -9,7 +9,7 @@ import pytest
 
 from devae_jax.program import plan as programs
 from devae_jax.training.engine import Steps, engine, mesh_of
-from devae_jax.training.platform import ACCELERATOR, CPU, GPU
+from devae_jax.training.platform import ACCELERATOR, AT_ONCE, CPU
 from devae_jax.training.step import Layout
 from devae_jax.training.trees import part
 from tests.laws.registry import config_of
@@ -33,11 +33,11 @@ def solo(method, index, steps):
     return bound.advance(bound.init(), 0, steps)
 
 
-SETTINGS = [  # in turn; in one program, on a device alone, in turn, or batches split; under pmap
+SETTINGS = [  # single calls; in one program at once, in turn, with batches split, under pmap
     ("dynamic_vae", "jit", CPU, 2, 2),
     ("devae", "pmap", CPU, 2, 2),
+    ("devae", "jit", AT_ONCE, 4, 2),
     ("devae", "jit", ACCELERATOR, 4, 2),
-    ("devae", "jit", GPU, 4, 2),
     ("dip_vae_i", "jit", ACCELERATOR, 2, 4),
     ("devae", "pmap", ACCELERATOR, 2, 2),
 ]
@@ -122,6 +122,29 @@ def test_leftover_members_are_a_round_of_their_own():
     assert tuple(mesh_of(jax.devices(), 11).shape.values()) == (1, 1)
     assert tuple(mesh_of(jax.devices()).shape.values()) == (1, 8)
     assert tuple(mesh_of(jax.devices(), 3, "pmap").shape.values()) == (1, 8)
+
+
+@pytest.mark.parametrize(
+    "members, parts, message",
+    [
+        (0, 1, "batch_size=6 on 4 devices, expected a multiple of 4; fix batch_size or parallel"),
+        (0, 2, "batch_size=6 on 4 devices in 2 parts, expected a multiple of 8; fix batch_size"),
+        (1, 1, "batch_size=6 on 4 devices for 1 members, expected a multiple of 4; fix"),
+    ],
+)
+def test_a_batch_that_the_devices_do_not_divide(members, parts, message):
+    config = config_of("vae")
+    config.batch_size, config.micro_batches = 6, parts
+    plan = programs.plan(config, [{"seed": i} for i in range(members)])
+    hparams = programs.stacked(plan) if members else plan.hparams
+    with pytest.raises(ValueError, match=f"got {message}"):
+        engine(
+            plan.program,
+            hparams,
+            members=members or None,
+            devices=jax.devices()[:4],
+            form=ACCELERATOR,
+        )
 
 
 def test_a_part_of_keys_is_a_key():

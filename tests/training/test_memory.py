@@ -1,5 +1,7 @@
 """What a run needs is known before its first step, and refused where it does not fit."""
 
+import threading
+
 import jax
 import numpy as np
 import pytest
@@ -7,8 +9,8 @@ from PIL import Image
 
 from devae_jax.program import plan as programs
 from devae_jax.runs.train import train
+from devae_jax.training import chunks, memory
 from devae_jax.training import engine as engines
-from devae_jax.training import memory
 from devae_jax.training.engine import MODES, engine
 from tests.laws.registry import config_of
 
@@ -38,20 +40,44 @@ def test_what_advance_needs_is_known_and_compiled_once(mode, members):
         assert not times
 
 
-def test_a_stream_needs_the_same_in_both_modes(tmp_path):
-    """Under pmap its chunks have an axis of devices, and no shardings."""
+@pytest.fixture
+def streamed(tmp_path):
+    """A plan whose batches of four images, 8 x 8, are read from files."""
     config = config_of("vae")
     for i, pixels in enumerate(np.random.RandomState(0).randint(0, 256, (8, 8, 8), np.uint8)):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     config.data.update({"name": "folder", "path": str(tmp_path), "image_size": 8, "channels": 1})
     config.data.source.kind, config.batch_size = "stream", 4
-    plan = programs.plan(config)
-    needed = [
-        engine(plan.program, plan.hparams, mode=mode, devices=jax.devices()[:2]).memory(0, 3)
-        for mode in MODES
-    ]
-    assert needed[0].tables == 3 * 2 * 8 * 8  # a chunk of three steps, two of four images each
+    return programs.plan(config)
+
+
+def test_a_stream_needs_the_same_in_both_modes(streamed):
+    """Under pmap its chunks have an axis of devices, and no shardings."""
+    program, hparams, devices = streamed.program, streamed.hparams, jax.devices()[:2]
+    needed = [engine(program, hparams, mode=mode, devices=devices).memory(0, 3) for mode in MODES]
+    # The chunk in use and the next one: three steps, two of four images each.
+    assert needed[0].tables == 2 * 3 * 2 * 8 * 8
     assert needed[0] == needed[1]
+
+
+def test_the_chunks_of_a_stream_that_are_counted_lie_on_the_devices(streamed, monkeypatch):
+    read = threading.Semaphore(0)
+
+    def placed(*args):
+        chunk = chunks.placed(*args)
+        read.release()
+        return chunk
+
+    monkeypatch.setattr(engines, "placed", placed)
+    bound = engine(streamed.program, streamed.hparams, devices=jax.devices()[:2])
+    steps = 7  # no other array here has an axis of so many
+    needed, state = bound.memory(0, steps), bound.init()
+    for step in range(0, 3 * steps, steps):
+        state, _ = bound.advance(state, step, steps)
+    for _ in range(4):  # the next one too, by a thread
+        assert read.acquire(timeout=60)
+    here = [x.addressable_data(0) for x in jax.live_arrays() if x.shape[:2] == (steps, 4)]
+    assert nbytes(here) == needed.tables
 
 
 def test_a_run_that_does_not_fit_is_refused_with_numbers(tmp_path, monkeypatch):
