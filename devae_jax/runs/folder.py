@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from devae_jax.files import DEAD, FORMAT, parsed, read_rows, readable, storing, write_json
 from devae_jax.program.saved import config_of, differences
-from devae_jax.runs.layout import LOCK, check_kinds, mapping, present
+from devae_jax.runs.layout import LOCK, check_kinds, deletable, mapping, present
 from devae_jax.runs.place import place_of
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.writer import Writer, write_pictures
@@ -201,8 +201,8 @@ class Folder:
           ValueError: it belongs to something else, holds a run of another config, or a finished
             run.
         """
-        found = present(self.path)
-        check_kinds(found, links=overwrite)
+        found = deletable(self.path) if overwrite else present(self.path)
+        check_kinds(found, links=False)
         resumed = bool(found) and not overwrite
         if not (resumed and self._check_resumable(config, members, resume_results)):
             check()
@@ -213,8 +213,7 @@ class Folder:
 
     def clear(self) -> None:
         """Deletes the run that is there, or raises ValueError; call it while `writing`."""
-        found = present(self.path)
-        check_kinds(found, links=True)
+        found = deletable(self.path)
         with storing(self.path):
             for item in found:
                 shutil.rmtree(item) if item.is_dir() else item.unlink()

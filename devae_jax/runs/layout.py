@@ -22,6 +22,7 @@ CONTENTS = (
 FOLDERS = ("checkpoints", "tensorboard", "figures", "profile", "wandb", "mlruns")
 LOCK = ".lock"
 BESIDE = (LOCK, "logs")  # what others write there, also before the run; launch/slurm.py
+SECTIONS = ("data", "model", "objective")  # of every config of this library, of any version
 
 
 def present(path: Path) -> list[Path]:
@@ -37,6 +38,29 @@ def present(path: Path) -> list[Path]:
             "expected an empty folder or a run of this library; choose another --workdir"
         )
     return [path / name for name in CONTENTS if name in found]
+
+
+def deletable(path: Path) -> list[Path]:
+    """What `--overwrite` deletes: the files and folders of the run that is there.
+
+    A config.json that is damaged may be a run's; one that can be read must be.
+
+    Raises:
+      ValueError: there is something else, also another program's config.json, or a link.
+    """
+    found = present(path)
+    check_kinds(found, links=True)
+    try:
+        config = parsed((path / "config.json").read_text()) if found else None
+    except (OSError, ValueError):
+        return found
+    whole = isinstance(config, dict) and all(isinstance(config.get(s), dict) for s in SECTIONS)
+    if found and not whole:
+        raise ValueError(
+            f"got workdir={path} whose config.json lacks {', '.join(SECTIONS)}, expected a run of "
+            "this library to delete; choose another --workdir"
+        )
+    return found
 
 
 def mapping(file: Path) -> dict[str, Any]:

@@ -50,6 +50,10 @@ class Disk:
     local = True
 
     def __init__(self, path: str | os.PathLike):
+        if not str(path):
+            raise ValueError(
+                "got an empty workdir, expected a folder; name one: a shell variable may be unset"
+            )
         self.here = Path(path).absolute()
         self.address = str(self.here)
 

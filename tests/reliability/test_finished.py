@@ -11,6 +11,7 @@ import pytest
 from devae_jax.files import claimed
 from devae_jax.runs import results
 from devae_jax.runs.folder import Folder
+from devae_jax.runs.place import on_disk
 from devae_jax.runs.run import load
 from devae_jax.runs.train import train, train_members
 from tests.runs.test_training import small
@@ -112,6 +113,22 @@ def test_overwrite_follows_no_link(run, tmp_path):
     assert (precious / "10").is_dir()
 
 
+@pytest.mark.parametrize("content", ['{"model_type": "bert"}', '{"model": "a"}', "{}", "[1]"])
+def test_overwrite_deletes_nothing_of_another_program(run, content):
+    (run / "config.json").write_text(content)
+    before = sorted(run.rglob("*"))
+    with pytest.raises(ValueError, match=r"config\.json lacks data, model, objective, expected a run"):
+        train(config_(), run, overwrite=True)
+    with pytest.raises(ValueError, match=r"expected a run of this library to delete"):
+        Folder(run).clear()
+    assert sorted(run.rglob("*")) == before
+
+
+def test_overwrite_starts_a_run_again_whose_config_is_damaged(run):
+    (run / "config.json").write_text((run / "config.json").read_text()[:-20])
+    assert train(small(steps=10, seed=1), run, overwrite=True).config.seed == 1
+
+
 @pytest.mark.parametrize(("name", "kind"), [("checkpoints", "folder"), ("metrics.jsonl", "file")])
 def test_what_is_of_the_wrong_kind_is_refused_first(run, name, kind):
     item = run / name
@@ -151,3 +168,11 @@ def test_what_a_kill_left_is_cleaned_but_not_what_is_being_written(run):
         folder.prepare(small())
     assert [item.name for item in (run / "checkpoints").iterdir()] == ["10"]
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_workdir_of_an_unset_variable_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for work in (lambda: train(config_(), ""), lambda: load(""), lambda: on_disk("")):
+        with pytest.raises(ValueError, match="got an empty workdir, expected a folder"):
+            work()
+    assert list(tmp_path.iterdir()) == []

@@ -229,7 +229,7 @@ def test_overwrite_waits_for_nobody_and_deletes_nothing_else(tmp_path):
     found = opened(tmp_path)
     run = Folder(tmp_path / "latent_dim=2")
     run.path.mkdir()
-    (run.path / "config.json").write_text("{}")
+    (run.path / "config.json").write_text('{"data": {}, "model": {}, "objective": {}}')
     found.write(0, sweep.Record(state="failed"))
     with found.taken(3), pytest.raises(files.LockedError):
         found.clear()
