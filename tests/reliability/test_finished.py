@@ -117,7 +117,7 @@ def test_overwrite_follows_no_link(run, tmp_path):
 def test_overwrite_deletes_nothing_of_another_program(run, content):
     (run / "config.json").write_text(content)
     before = sorted(run.rglob("*"))
-    with pytest.raises(ValueError, match=r"config\.json lacks data, model, objective, expected a run"):
+    with pytest.raises(ValueError, match=r"config\.json lacks data, model, objective, expected"):
         train(config_(), run, overwrite=True)
     with pytest.raises(ValueError, match=r"expected a run of this library to delete"):
         Folder(run).clear()
