@@ -22,11 +22,10 @@ from ml_collections import ConfigDict
 from devae_jax.files import DEAD, FORMAT, parsed, read_rows, readable, storing, write_json
 from devae_jax.program.saved import config_of, differences
 from devae_jax.runs.layout import LOCK, check_kinds, deletable, mapping, present
-from devae_jax.runs.place import place_of
+from devae_jax.runs.place import patient, place_of
+from devae_jax.runs.scores import are_members, checked
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.writer import Writer, write_pictures
-
-SCORE_KEYS = {"member", "step", "layer", "representation", "protocol", "metric", "value"}
 
 
 class Folder:
@@ -106,24 +105,23 @@ class Folder:
         path = self.path / "scores.json"
         try:
             rows = parsed(path.read_text()) if path.exists() else []
-        except ValueError as error:
+            if not isinstance(rows, list):
+                raise ValueError("something else than a list")
+            for i, row in enumerate(rows):
+                try:
+                    checked(row)
+                except ValueError as error:
+                    raise ValueError(f"row {i + 1}: {error}") from error
+        except (OSError, ValueError) as error:
             raise ValueError(
-                f"got {error} reading {path}, expected a list of scores; move the file away"
+                f"got {error} reading {path}, expected a list of rows of scores; move the file away"
             ) from error
-        whole = isinstance(rows, list) and all(
-            isinstance(row, dict) and row.keys() >= SCORE_KEYS for row in rows
-        )
-        if not whole:
-            raise ValueError(
-                f"got {path} with something else than scores, expected a list of rows with "
-                f"{', '.join(sorted(SCORE_KEYS))}; move the file away"
-            )
         return [readable(row, f"a row of {path}") for row in rows]
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:
         """Holds scores.json for the length of the block, so that no process loses another's."""
-        with self.place.claimed(".scores.lock", f"{self}/scores.json"):
+        with patient(lambda: self.place.claimed(".scores.lock", f"{self}/scores.json")):
             self.place.refresh("scores.json")
             yield
 
@@ -146,7 +144,7 @@ class Folder:
         except (OSError, ValueError):
             return {}
         whole = noted.pop("step", None) == step
-        return noted if whole and all(isinstance(v, list) for v in noted.values()) else {}
+        return noted if whole and all(map(are_members, noted.values())) else {}
 
     def has_config(self) -> bool:
         """Whether a run says here what it is; a folder of checkpoints alone is loaded too."""

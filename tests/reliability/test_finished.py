@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 import time
 
 import numpy as np
@@ -80,17 +81,79 @@ def test_a_member_that_diverged_is_finished_too(tmp_path):
     assert json.loads((folder.path / "results.json").read_text()) == {"step": 10, "diverged": [1]}
 
 
-@pytest.mark.parametrize("content", ["null", "[1, 2]", "3", "{}", '[{"step": 1}]', "{", '"x"'])
+ROW = {"member": None, "step": 10, "layer": 0, "representation": "mean", "protocol": "dlib"}
+ROW |= {"metric": "mig", "value": 0.5}
+ODD = [  # in a row of scores, each of which once was a TypeError somewhere later
+    {"member": [1]},
+    {"layer": "x"},
+    {"layer": None},
+    {"step": True},
+    {"value": {}},
+    {"metric": ["mig"]},
+    {"protocol": {}},
+    {"representation": []},
+    {"images": [1]},
+    {"mi": {}},
+    {"per_latent": [[1], "x"]},
+]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "null",
+        "[1, 2]",
+        "3",
+        "{}",
+        '[{"step": 1}]',
+        "{",
+        '"x"',
+        *(json.dumps([ROW | x]) for x in ODD),
+    ],
+)
 def test_scores_that_are_none(run, content):
     (run / "scores.json").write_text(content)
     with pytest.raises(ValueError, match=r"scores\.json.*expected a list.*move the file away"):
         Folder(run).scores()
 
 
-@pytest.mark.parametrize("content", ["null", "[1]", "{", '{"step": 10, "drawn": 3}', ""])
+def test_damaged_scores_are_refused_before_anything_is_scored(run, monkeypatch):
+    (run / "scores.json").write_text("null")
+    monkeypatch.setattr(results, "evaluate", lambda *_, **__: pytest.fail("it was scored"))
+    with pytest.raises(ValueError, match="move the file away"):
+        results.score(load(run))
+
+
+def test_scores_wait_for_another_process_that_writes_some(run, monkeypatch):
+    """As two that score members of one population at once; the work of neither is lost."""
+    row = {**ROW, "member": 1}
+    monkeypatch.setattr(results, "evaluate", lambda *_, **__: [dict(ROW)])
+    held, scored = threading.Event(), load(run)
+
+    def other():
+        with Folder(run).scoring():
+            held.set()
+            time.sleep(0.5)
+            Folder(run).write_scores([row])
+
+    writer = threading.Thread(target=other)
+    writer.start()
+    assert held.wait(10)
+    results.score(scored)
+    writer.join()
+    assert [found["member"] for found in Folder(run).scores()] == [1, None]
+
+
+NOTED = ('{"step": 10, "drawn": 3}', '{"step": 10, "diverged": [[1]]}')
+
+
+@pytest.mark.parametrize("content", ["null", "[1]", "{", "", *NOTED])
 def test_results_that_are_none_say_nothing(run, content):
     (run / "results.json").write_text(content)
-    assert not Folder(run).has_results(10)
+    folder = Folder(run)
+    assert not folder.has_results(10) and not folder.scored(10, 1)
+    folder.note(10, "diverged", 0)
+    assert folder.scored(10, 1)
 
 
 def test_one_trains_at_a_time(run):
