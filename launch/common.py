@@ -1,11 +1,14 @@
 """What every entry point does first and last."""
 
+import contextlib
 import os
 import re
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -17,8 +20,36 @@ EXIT_NON_FINITE = 3  # the loss became NaN or infinite
 EXIT_STORAGE = 4  # the disk is full, gone or read-only; what was saved before is whole
 EXIT_PIPE = 141  # nobody reads the output any more, as shells say it
 EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)  # as in training.loop
 
 NO_CONFIGS = ("__init__", "base", "variants", "presets")  # no configs, though beside them
+
+
+class Stopped(BaseException):
+    """One of `STOPS` came outside the training loop, which saves by itself."""
+
+
+def stop_on_signals() -> None:
+    """From here on `STOPS` end the command in order, with code 75; a second one at once."""
+
+    def stop(number: int, _: Any) -> None:
+        for each in STOPS:
+            signal.signal(each, signal.SIG_DFL)
+        raise Stopped(signal.Signals(number).name)
+
+    for number in STOPS:
+        signal.signal(number, stop)
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """What signals do is after the block what it was before."""
+    old = {number: signal.getsignal(number) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
@@ -45,6 +76,9 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
         except BrokenPipeError:  # who reads, `head` or `less`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return EXIT_PIPE
+        except Stopped as signalled:
+            print(f"stopped by {signalled}: the same command goes on", file=sys.stderr)
+            return EXIT_STOPPED
         except (ValueError, StorageError) as error:
             if os.environ.get("DEVAE_TRACEBACK"):
                 raise
@@ -60,7 +94,8 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
             )
             return EXIT_BAD_INPUT
 
-    app.run(guarded, flags_parser=_parse)
+    with _handlers_kept():
+        app.run(guarded, flags_parser=_parse)
 
 
 def tell(error: object) -> None:

@@ -32,6 +32,7 @@ _PLAN = flags.DEFINE_bool("plan", False, "Print the programs and members, train 
 
 
 def main(name: str) -> int:
+    common.stop_on_signals()
     common.enable_compilation_cache()
     from devae_jax.program.sweep import shard
     from devae_jax.studies import figure, given, make, rows, show
