@@ -108,13 +108,19 @@ def _parse(argv: list[str]) -> list[str]:
     given = list(argv)
     try:
         given = _with_config_files(argv)
-        return flags.FLAGS(given)
+        left = flags.FLAGS(given)
+        for name in flags.FLAGS:  # ml_collections keeps the OSErrors of config files for later
+            value: Any = flags.FLAGS[name].value
+            if type(value).__name__ == "_ErrorConfig":
+                raise value._error
+        return left
     except (Exception, SystemExit) as error:
         place = _place(error, given)
         known = (flags.Error, OSError, ValueError, AttributeError, KeyError, TypeError)
         if not (place or isinstance(error, known)) or os.environ.get("DEVAE_TRACEBACK"):
             raise
-        text = str(error).strip().splitlines()[-1].strip().removeprefix("ValueError: ")
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        text = lines[-1].strip().removeprefix("ValueError: ")
         if place:
             text = f"got {place}, expected a config file that runs; fix that line"
         elif isinstance(error, AttributeError | KeyError):  # ml_collections', quoted twice
@@ -132,11 +138,12 @@ def _place(error: BaseException | None, argv: Sequence[str]) -> str:
         if isinstance(error, SyntaxError):
             file = error.filename or next(filter(os.path.isfile, files), "")  # none: no text
             frames.append((file, error.lineno or 1))
+        kind = type(error).__name__
         for file, line in reversed(frames):
             if file in files and not isinstance(error, flags.Error):
                 reason = getattr(error, "msg", None) or str(error).strip().partition("\n")[0]
-                return f"{file}, line {line}: {type(error).__name__}: {reason}"
-        error = error.__context__
+                return ": ".join(filter(None, (f"{file}, line {line}", kind, reason)))
+        error = error.__cause__ or error.__context__
     return ""
 
 

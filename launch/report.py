@@ -64,6 +64,13 @@ def main() -> None:
     if _HTML.value is None:  # the page has said it
         for text in damage:
             print(text, file=sys.stderr)
+    if not rows and _HTML.value is not None:
+        return
+    if not rows:
+        raise ValueError(
+            f"got no scores that can be read in {_RUNS.value}, expected some; score the runs again "
+            "with launch/evaluate.py"
+        )
     measured = {row["metric"] for row in rows}
     metrics = _METRICS.value or [name for name in COLUMNS if name in measured] or COLUMNS
     exact = _PROTOCOL.value == "exact"

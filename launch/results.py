@@ -46,10 +46,12 @@ def main(command: str) -> int:
     if command == "statistics":
         return statistics(known)
     place = Path(_PAGE.value)
+    if place.is_dir():
+        raise ValueError(f"got --page={place}, a folder, expected a Markdown file; name one")
     old = place.read_text() if place.exists() else ""
     blocks = results.tables(known, given.files(_ROWS.value or [results.ROWS])[0].parent)
+    results.check_page(old, blocks, known.damaged)
     write_text(place, results.page(old, blocks))
-    _say(known.damaged)
     print(f"{len(blocks)} tables: {place}")
     return 0
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from absl import flags
 
+from devae_jax.files import storing
 from devae_jax.launch import common
 from devae_jax.names import lookup
 
@@ -52,6 +53,8 @@ def main() -> int:
             f"got {str(error).splitlines()[0]}, expected --parameters of submitit on a machine "
             "that can submit; fix them, or try --cluster=local"
         ) from error
+    with storing(workdir):
+        (workdir / "logs").mkdir(parents=True, exist_ok=True)
     with _quiet(), executor.batch():
         jobs = [executor.submit(Task(command)) for _ in range(tasks)]
     for job in jobs:

@@ -51,10 +51,20 @@ def main() -> int:
         return 0
     if _CONFIG.value is None or _WORKDIR.value is None:
         raise ValueError("got no --config or no --workdir, expected both; see --help")
-    if not _DISTRIBUTED.value:  # a process that waits for others must die of a signal meanwhile
-        common.stop_on_signals()
+    if not _DISTRIBUTED.value:
+        _check_alone()
+        common.stop_on_signals()  # a process that waits for others dies of one meanwhile
     run = functools.partial(_train, _WORKDIR.value)
     return processes.guarded(run, common.EXIT_STOPPED) if _DISTRIBUTED.value else run()
+
+
+def _check_alone() -> None:
+    """That a run alone was told nothing of a job: its processes would all train the same."""
+    for flag in (_COORDINATOR, _PROCESSES, _PROCESS, _LOCAL_DEVICES):
+        if flag.value is not None:
+            raise ValueError(
+                f"got --{flag.name} without --distributed, expected both or neither; add it"
+            )
 
 
 def _train(workdir: str) -> int:

@@ -174,10 +174,17 @@ class Folder:
           ValueError: it cannot be made, or another process trains in it.
           StorageError: there is no room, or no permission to write in it.
         """
+        new = self.place.local and not self.path.exists()
         self.place.make()
-        with self.place.claimed(LOCK, f"workdir={self}"):
-            self.place.refresh()
-            yield
+        try:
+            with self.place.claimed(LOCK, f"workdir={self}"):
+                self.place.refresh()
+                yield
+        except BaseException:
+            with contextlib.suppress(OSError):  # not empty: something was written
+                if new:
+                    self.path.rmdir()
+            raise
 
     def prepare(
         self,

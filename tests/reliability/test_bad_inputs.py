@@ -33,6 +33,16 @@ def test_a_config_file_that_is_none_is_one_line_that_names_it(tmp_path, name):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("more", [[], ["--config.steps=3"]])
+@pytest.mark.parametrize("name", ["asserts.py", "opens.py"])
+def test_what_ends_in_a_config_file_is_named_with_its_line(tmp_path, name, more):
+    (tmp_path / name).write_text(bad_inputs.FILES[name])
+    flags = [f"--config={tmp_path / name}", f"--workdir={tmp_path / 'new'}", *more]
+    text = call("train", *flags, code=2)
+    kind = {"asserts.py": "AssertionError", "opens.py": "FileNotFoundError"}[name]
+    assert f"got {tmp_path / name}, line 3: {kind}" in text, text
+
+
 @pytest.mark.parametrize("flag", ["--metrics=migg", "--protocol=x", "--layer=9"])
 def test_a_report_of_what_nothing_has_is_one_line(tmp_path, flag):
     (tmp_path / "scores.json").write_text(json.dumps([bad_inputs.ROW]))

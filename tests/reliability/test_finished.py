@@ -214,6 +214,22 @@ def test_rows_never_go_through_a_link(run, tmp_path):
     assert foreign.read_text() == "precious"
 
 
+def test_a_refused_run_leaves_no_folder_and_no_files_of_others(tmp_path):
+    """The folder is made for its lock before the steps are compiled to see what they need."""
+
+    def refuse():
+        raise ValueError("it does not fit")
+
+    folder = Folder(tmp_path / "new")
+    for found in ([], ["logs"]):
+        for name in found:
+            (folder.path / name).mkdir(parents=True)
+        with pytest.raises(ValueError, match="does not fit"), folder.writing():
+            folder.prepare(config_(), check=refuse)
+        assert folder.path.exists() == bool(found)
+    assert [item.name for item in folder.path.iterdir()] == ["logs"]
+
+
 def test_a_name_that_is_too_long(tmp_path):
     with pytest.raises(ValueError, match="expected a folder that can be written") as caught:
         train(config_(), tmp_path / ("x" * 300))
