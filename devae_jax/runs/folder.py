@@ -174,7 +174,7 @@ class Folder:
           ValueError: it cannot be made, or another process trains in it.
           StorageError: there is no room, or no permission to write in it.
         """
-        new = self.place.local and not self.path.exists()
+        new = self.place.local and not os.path.exists(self.path)  # also where it cannot be asked
         self.place.make()
         try:
             with self.place.claimed(LOCK, f"workdir={self}"):
