@@ -12,16 +12,15 @@ import contextlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import DEAD, FORMAT, parsed, read_rows, readable, storing, write_json
+from devae_jax.files import FORMAT, parsed, read_rows, readable, storing, write_json
 from devae_jax.program.saved import config_of, differences
-from devae_jax.runs.layout import LOCK, check_kinds, deletable, mapping, present
+from devae_jax.runs.layout import LOCK, check_kinds, deletable, mapping, present, remove_left
 from devae_jax.runs.place import patient, place_of
 from devae_jax.runs.scores import are_members, checked
 from devae_jax.training.checkpoint import Checkpoints
@@ -233,9 +232,7 @@ class Folder:
         with storing(self.path):
             for item in self.path.glob("checkpoints/*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(item)
-            for item in (*self.path.glob(".*.tmp"), *self.path.glob("figures/**/.*.tmp")):
-                if time.time() - item.stat().st_mtime > DEAD:
-                    item.unlink()
+            remove_left((*self.path.glob(".*.tmp"), *self.path.glob("figures/**/.*.tmp")))
 
     def check_same(self, saved: Mapping[str, Any]) -> None:
         """That a checkpoint is of the run that is here.

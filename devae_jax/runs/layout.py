@@ -1,11 +1,13 @@
 """What a run's folder may hold, and whether that is what it should be."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from devae_jax.files import parsed
+from devae_jax.files import DEAD, parsed
 
 CONTENTS = (
     "config.json",
@@ -61,6 +63,14 @@ def deletable(path: Path) -> list[Path]:
             "this library to delete; choose another --workdir"
         )
     return found
+
+
+def remove_left(items: Iterable[Path]) -> None:
+    """Removes files that killed processes left half written; the young may be being written."""
+    for item in items:
+        with contextlib.suppress(FileNotFoundError):  # its writer has just put it into its place
+            if time.time() - item.stat().st_mtime > DEAD:
+                item.unlink()
 
 
 def mapping(file: Path) -> dict[str, Any]:

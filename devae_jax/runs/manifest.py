@@ -11,11 +11,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import FORMAT, claimed, readable, write_json
+from devae_jax.files import FORMAT, claimed, readable, storing, write_json
 from devae_jax.program import keys
 from devae_jax.program.saved import config_of, differences
 from devae_jax.program.sweep import Group, split
-from devae_jax.runs.layout import mapping
+from devae_jax.runs.layout import mapping, remove_left
 from devae_jax.runs.place import patient
 from devae_jax.training.digests import of_json
 
@@ -122,11 +122,18 @@ def publish(path: Path, wanted: Mapping[str, Any]) -> None:
       ValueError: the other one is of another sweep.
     """
     with alone(path):
+        clean(path)
         saved = read(path)
         if saved is None:
             write_json(path / NAME, wanted, indent=1)
         else:
             check_same(path, saved, wanted)
+
+
+def clean(path: Path) -> None:
+    """Removes what killed processes left half written beside the programs' folders."""
+    with storing(path):
+        remove_left((*path.glob(".*.tmp"), *path.glob("programs/.*.tmp")))
 
 
 def alone(path: Path) -> contextlib.AbstractContextManager[None]:

@@ -19,7 +19,7 @@ def test_every_bad_input_is_one_line():
     assert bad == []
     number, word = counts.split()
     assert word == "clear"
-    assert int(number) > 200
+    assert int(number) > 250
 
 
 @pytest.mark.parametrize("name", bad_inputs.FILES)
