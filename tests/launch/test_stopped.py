@@ -38,12 +38,10 @@ def test_the_signals_are_those_of_the_loop():
     assert common.STOPS == loop.STOPS
 
 
-@pytest.mark.parametrize("where", ["devae_jax.runs.results.evaluate", "devae_jax.runs.train.bind"])
-def test_a_run_that_is_told_while_it_scores_or_starts(tmp_path, monkeypatch, told, where):
-    monkeypatch.setattr(where, told)
+def test_a_run_that_is_told_while_it_starts(tmp_path, monkeypatch, told):
+    monkeypatch.setattr("devae_jax.runs.train.bind", told)
     said(call("train", *train_flags(tmp_path / "run", 10), code=75))
-    assert not (tmp_path / "run" / ".lock").exists()
-    assert not (tmp_path / "run" / "scores.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_is_told_in_its_last_window_leaves_its_results_to_the_next(
@@ -56,13 +54,12 @@ def test_a_run_that_is_told_in_its_last_window_leaves_its_results_to_the_next(
     assert not (tmp_path / "run" / "scores.json").exists()
 
 
-def test_a_run_that_was_told_goes_on_to_its_results(tmp_path, monkeypatch):
+def test_a_run_that_was_told_goes_on_to_its_results(tmp_path, monkeypatch, told):
     flags = train_flags(tmp_path / "run", 10)
     with monkeypatch.context() as patched:
-        patched.setattr(
-            "devae_jax.runs.results.evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
-        )
+        patched.setattr("devae_jax.runs.results.evaluate", told)
         said(call("train", *flags, code=75))
+    assert not (tmp_path / "run" / "scores.json").exists()
     assert "report.html" in call("train", *flags)
 
 

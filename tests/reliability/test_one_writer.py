@@ -59,7 +59,9 @@ def test_a_later_process_of_the_same_number_is_another(lock):
 OF_NOBODY = json.dumps(files.this_process() | {"pid": 10**30})  # as no machine has
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x"}', OF_NOBODY])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"pid": "x"}', pytest.param(OF_NOBODY, id="no")]
+)
 def test_a_lock_that_says_nothing_is_respected_while_it_is_young(lock, content):
     lock.write_text(content)
     with pytest.raises(LockedError, match="another process"), claimed(lock, "it"):
