@@ -226,7 +226,7 @@ def alive(owner: Mapping[str, Any]) -> bool:
         return False
     except PermissionError:  # another user's
         return True
-    return _born(owner["pid"]) == owner["born"]
+    return owner.get("born") in (None, _born(owner["pid"]))
 
 
 def _made(path: Path, owner: Mapping[str, Any]) -> bool:
@@ -247,11 +247,11 @@ def _read_owner(path: Path) -> dict[str, Any]:
 
 def owner_in(text: str) -> dict[str, Any]:
     """What a lock says, nothing if it is not whole."""
-    try:
+    owner: Any = None
+    with contextlib.suppress(ValueError):
         owner = parsed(text)
-    except ValueError:
-        return {}
-    return owner if isinstance(owner, dict) and type(owner.get("pid")) is int else {}
+    pid = owner.get("pid") if isinstance(owner, dict) else None
+    return owner if type(pid) is int and 0 < pid < 2**31 else {}
 
 
 def holder(path: str | Path) -> dict[str, Any] | None:

@@ -32,7 +32,9 @@ def lookup(table: Mapping[str, Any], name: str, what: str) -> Any:
     family, colon, rest = name.partition(":") if isinstance(name, str) else (name, "", "")
     if colon and rest and f"{family}:" in table:
         return functools.partial(table[f"{family}:"], rest)
-    if name not in table:
+    if colon and name in table:
+        raise ValueError(f"got {what}={name!r}, expected a name after the colon; add it")
+    if not isinstance(name, str) or name not in table:
         raise unknown(what, name, table)
     return table[name]
 

@@ -44,6 +44,17 @@ class Hyper(NamedTuple):
 # apart, by the symbol.
 ROLES: Mapping[str, str] = {"duration": "", "rate": "", "pressure": "β", "capacity": "C"}
 
+
+class Between(NamedTuple):
+    """From where to where a whole number may be; the annotation of a static argument."""
+
+    least: int
+    most: int
+
+
+Width = Annotated[int, Between(1, 100_000)]  # units of a layer
+Depth = Annotated[int, Between(1, 100)]  # layers
+
 Scalar = Annotated[Number, Hyper()]  # >= 0
 Positive = Annotated[Number, Hyper(above=True)]  # > 0
 Real = Annotated[Number, Hyper(lower=None)]

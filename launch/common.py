@@ -1,11 +1,14 @@
 """What every entry point does first and last."""
 
+import contextlib
 import os
 import re
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -17,8 +20,36 @@ EXIT_NON_FINITE = 3  # the loss became NaN or infinite
 EXIT_STORAGE = 4  # the disk is full, gone or read-only; what was saved before is whole
 EXIT_PIPE = 141  # nobody reads the output any more, as shells say it
 EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)  # as in training.loop
 
 NO_CONFIGS = ("__init__", "base", "variants", "presets")  # no configs, though beside them
+
+
+class Stopped(BaseException):
+    """One of `STOPS` came outside the training loop, which saves by itself."""
+
+
+def stop_on_signals() -> None:
+    """From here on `STOPS` end the command in order, with code 75; a second one at once."""
+
+    def stop(number: int, _: Any) -> None:
+        for each in STOPS:
+            signal.signal(each, signal.SIG_DFL)
+        raise Stopped(signal.Signals(number).name)
+
+    for number in STOPS:
+        signal.signal(number, stop)
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """What signals do is after the block what it was before."""
+    old = {number: signal.getsignal(number) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 def run(
@@ -49,6 +80,9 @@ def run(
         except BrokenPipeError:  # who reads, `head` or `less`, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return EXIT_PIPE
+        except Stopped as signalled:
+            print(f"stopped by {signalled}: the same command goes on", file=sys.stderr)
+            return EXIT_STOPPED
         except (ValueError, StorageError) as error:
             if os.environ.get("DEVAE_TRACEBACK"):
                 raise
@@ -64,7 +98,8 @@ def run(
             )
             return EXIT_BAD_INPUT
 
-    app.run(guarded, flags_parser=_parse)
+    with _handlers_kept():
+        app.run(guarded, flags_parser=_parse)
 
 
 def tell(error: object) -> None:
@@ -77,13 +112,19 @@ def _parse(argv: list[str]) -> list[str]:
     given = list(argv)
     try:
         given = _with_config_files(argv)
-        return flags.FLAGS(given)
+        left = flags.FLAGS(given)
+        for name in flags.FLAGS:  # ml_collections keeps the OSErrors of config files for later
+            value: Any = flags.FLAGS[name].value
+            if type(value).__name__ == "_ErrorConfig":
+                raise value._error
+        return left
     except (Exception, SystemExit) as error:
         place = _place(error, given)
         known = (flags.Error, OSError, ValueError, AttributeError, KeyError, TypeError)
         if not (place or isinstance(error, known)) or os.environ.get("DEVAE_TRACEBACK"):
             raise
-        text = str(error).strip().splitlines()[-1].strip().removeprefix("ValueError: ")
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        text = lines[-1].strip().removeprefix("ValueError: ")
         if place:
             text = f"got {place}, expected a config file that runs; fix that line"
         elif isinstance(error, AttributeError | KeyError):  # ml_collections', quoted twice
@@ -101,11 +142,12 @@ def _place(error: BaseException | None, argv: Sequence[str]) -> str:
         if isinstance(error, SyntaxError):
             file = error.filename or next(filter(os.path.isfile, files), "")  # none: no text
             frames.append((file, error.lineno or 1))
+        kind = type(error).__name__
         for file, line in reversed(frames):
             if file in files and not isinstance(error, flags.Error):
                 reason = getattr(error, "msg", None) or str(error).strip().partition("\n")[0]
-                return f"{file}, line {line}: {type(error).__name__}: {reason}"
-        error = error.__context__
+                return ": ".join(filter(None, (f"{file}, line {line}", kind, reason)))
+        error = error.__cause__ or error.__context__
     return ""
 
 

@@ -65,6 +65,8 @@ def main() -> None:
             rows.append(row | {"run": folder} | named)
     order = list(dict.fromkeys(label for label, _ in known.labels.values()))
     rows.sort(key=lambda row: order.index(row["method"]) if row["method"] in order else len(order))
+    if not rows and _HTML.value is not None:
+        return
     measured = {row["metric"] for row in rows}
     metrics = _METRICS.value or [name for name in COLUMNS if name in measured] or COLUMNS
     told = [row for row in rows if row["metric"] in metrics]
@@ -72,6 +74,11 @@ def main() -> None:
     if _HTML.value is None:  # the page has said it
         for text in (*known.missing, *damage, *differing("library versions", versions.values())):
             print(text, file=sys.stderr)
+    if not rows:
+        raise ValueError(
+            f"got no scores that can be read in {_RUNS.value}, expected some; score the runs again "
+            "with launch/evaluate.py"
+        )
     print(tables.markdown(tables.by_method(rows, metrics, _LAYER.value, exact)))
 
 

@@ -35,6 +35,7 @@ _STATUS = flags.DEFINE_bool("status", False, "Say what is done and left, train n
 
 
 def main(name: str) -> int:
+    common.stop_on_signals()
     common.enable_compilation_cache()
     from devae_jax.program.sweep import shard
     from devae_jax.studies import figure, given, make, rows, show, status

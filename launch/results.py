@@ -55,10 +55,12 @@ def main(command: str) -> int:
         return statistics_of_runs() if _RUNS.value else statistics()
     known = given.read(_ROWS.value or [results.ROWS])
     place = Path(_PAGE.value)
+    if place.is_dir():
+        raise ValueError(f"got --page={place}, a folder, expected a Markdown file; name one")
     old = place.read_text() if place.exists() else ""
     blocks = results.tables(known, given.files(_ROWS.value or [results.ROWS])[0].parent)
+    results.check_page(old, blocks, known.damaged)
     write_text(place, results.page(old, blocks))
-    _say(known.damaged)
     print(f"{len(blocks)} tables: {place}")
     return 0
 

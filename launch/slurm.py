@@ -22,6 +22,7 @@ from typing import Any
 
 from absl import flags
 
+from devae_jax.files import storing
 from devae_jax.launch import common
 from devae_jax.names import lookup
 
@@ -45,6 +46,8 @@ def main() -> int:
     tasks = _TASKS.value or (1 if "devae_jax.launch.train" in command else programs(command))
     lookup(dict.fromkeys(("slurm", "local")), _CLUSTER.value, "--cluster")
     options = {"name": workdir.name, **parameters(_PARAMETERS.value)}
+    with storing(workdir):
+        (workdir / "logs").mkdir(parents=True, exist_ok=True)
     try:
         executor = submitit.AutoExecutor(workdir / "logs", cluster=_CLUSTER.value)
         executor.update_parameters(**options)

@@ -39,6 +39,7 @@ _WAIT = flags.DEFINE_bool("wait", True, "Wait for what others train, to take ove
 def main() -> int:
     if _CONFIG.value is None or "sweep" not in _CONFIG.value:
         raise ValueError("got no --config with a `sweep`, expected one; see configs/sweeps")
+    common.stop_on_signals()
     common.enable_compilation_cache()
 
     from devae_jax.program.sweep import shard

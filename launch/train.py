@@ -6,8 +6,9 @@
 
 Exit codes: 0 finished; 2 something in the config, data or folder is wrong; 3 the loss became
 NaN or infinite (the last checkpoint is good); 4 the disk is full, gone or read-only (what was
-saved before is whole); 75 stopped by SIGTERM or SIGINT after saving, or another process of the
-job was lost: the same command goes on. A finished run that lacks scores or figures gets them.
+saved before is whole); 75 stopped by SIGTERM or SIGINT after saving, or before or after the
+training, or another process of the job was lost: the same command goes on. A finished run that
+lacks scores or figures gets them.
 """
 
 import functools
@@ -50,8 +51,20 @@ def main() -> int:
         return 0
     if _CONFIG.value is None or _WORKDIR.value is None:
         raise ValueError("got no --config or no --workdir, expected both; see --help")
+    if not _DISTRIBUTED.value:
+        _check_alone()
+        common.stop_on_signals()  # a process that waits for others dies of one meanwhile
     run = functools.partial(_train, _WORKDIR.value)
     return processes.guarded(run, common.EXIT_STOPPED) if _DISTRIBUTED.value else run()
+
+
+def _check_alone() -> None:
+    """That a run alone was told nothing of a job: its processes would all train the same."""
+    for flag in (_COORDINATOR, _PROCESSES, _PROCESS, _LOCAL_DEVICES):
+        if flag.value is not None:
+            raise ValueError(
+                f"got --{flag.name} without --distributed, expected both or neither; add it"
+            )
 
 
 def _train(workdir: str) -> int:
@@ -79,6 +92,7 @@ def _train(workdir: str) -> int:
                 "--config": _CONFIG.value.to_json_best_effort(),
             }
         )
+        common.stop_on_signals()
 
     from devae_jax.evaluation.rows import table
     from devae_jax.runs import results

@@ -34,7 +34,13 @@ def folder(request: Request) -> Dataset:
     lookup(dict.fromkeys(ON_ERROR), request.on_error, "data.on_error")
     root = path_of(request, "folder", "a folder of images")
     shape = shape_of(request, "folder", channels=3)
-    files = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    try:
+        files = sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    except OSError as error:
+        raise ValueError(
+            f"got {error.strerror or error} while {root} was searched for images, expected a "
+            "folder that can be read; fix data.path"
+        ) from error
     if not files:
         raise ValueError(
             f"got no images in {root}, expected files ending in {', '.join(sorted(SUFFIXES))}; "

@@ -78,18 +78,24 @@ def from_tfds(name: str, tfds_dir: str | os.PathLike | None = None) -> Raw:
     """
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=tfds_dir)
-    if builder.is_prepared():
-        with contextlib.suppress(NotImplementedError):  # TFRecord: use the file it came from
-            return from_records(name, builder)
-    downloads = Path(builder.data_dir_root) / "downloads"
-    manager = tfds.download.DownloadManager(
-        download_dir=downloads,
-        manual_dir=downloads / "manual",
-        url_infos=builder.url_infos,
-        dataset_name=name,
-        force_checksums_validation=True,
-    )
+    try:
+        builder = tfds.builder(name, data_dir=tfds_dir)
+        if builder.is_prepared():
+            with contextlib.suppress(NotImplementedError):  # TFRecord: use the file it came from
+                return from_records(name, builder)
+        downloads = Path(builder.data_dir_root) / "downloads"
+        manager = tfds.download.DownloadManager(
+            download_dir=downloads,
+            manual_dir=downloads / "manual",
+            url_infos=builder.url_infos,
+            dataset_name=name,
+            force_checksums_validation=True,
+        )
+    except OSError as error:
+        raise ValueError(
+            f"got --tfds_dir={tfds_dir} ({error.strerror or error}), expected a folder for tfds to "
+            "read and write; choose another"
+        ) from error
     (url,) = builder.url_infos
     try:
         path = manager.download(url)

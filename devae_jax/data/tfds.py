@@ -9,7 +9,11 @@ import numpy as np
 from devae_jax.data.labels import table_of, with_factors
 from devae_jax.data.pictures import path_of, shape_of, square
 from devae_jax.data.request import Request, refuse
+from devae_jax.files import parsed
 from devae_jax.types import Dataset, FactorTable
+
+FEATURES = "tensorflow_datasets.core.features."  # where tfds has its own classes
+CLASSES = ("pythonClassName", "python_class_name", "type")  # keys of a class; the last of old files
 
 
 def records(request: Request, split: str = "train") -> Dataset:
@@ -24,6 +28,7 @@ def records(request: Request, split: str = "train") -> Dataset:
 
     refuse(request, "records", "factors")
     path = path_of(request, "records", "the folder of a prepared tfds data set, name/version")
+    check_features(path)
     return _opened(lambda: tfds.builder_from_directory(path), f"in {path}", request, split)
 
 
@@ -34,20 +39,58 @@ def prepared(name: str, request: Request, split: str = "train") -> Dataset:
     Raises ValueError as `records`, and where there is no set of that name.
     """
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.read_only_builder import builder_from_files
+    from tensorflow_datasets.core import read_only_builder
+    from tensorflow_datasets.core.utils import error_utils
 
     refuse(request, f"tfds:{name}", "factors")
     options = {"data_dir": Path(request.path).expanduser()} if request.path else {}
     place = request.path or tfds.core.constants.DATA_DIR
     try:
-        builder = builder_from_files(name, **options)
+        # What `builder_from_files` does, with a look at the files between its two steps.
+        with error_utils.record_error_context():
+            found = read_only_builder._find_builder_dir(name, **options)
+        if found is None:
+            raise FileNotFoundError(name)
     except (tfds.core.DatasetNotFoundError, OSError, ValueError) as error:
         raise ValueError(
             f"got no prepared tfds data set {name!r} in {place}, expected its files; prepare it "
             f"with `tfds build {name.split('/')[0]} --file_format=array_record`, or set data.path "
             "to the folder of tfds' data sets"
         ) from error
-    return _opened(lambda: builder, name, request, split)
+    check_features(Path(found))
+    return _opened(lambda: tfds.builder_from_directory(found), name, request, split)
+
+
+def check_features(path: Path) -> None:
+    """That features.json of a prepared set names tfds' own classes of features alone.
+
+    tfds imports the module of any other: opening a folder would run a stranger's code.
+
+    Raises:
+      ValueError: it names another, or cannot be read; says which.
+    """
+    try:
+        names = sorted(_classes(parsed((path / "features.json").read_text())))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"got no readable tfds data set in {path} (features.json: {error}), expected one "
+            "prepared with file_format='array_record'; fix data.path"
+        ) from error
+    if foreign := [name for name in names if not name.startswith(FEATURES)]:
+        raise ValueError(
+            f"got {path}/features.json that needs {', '.join(foreign)[:200]}, expected classes in "
+            f"{FEATURES} alone, as opening it runs them; take another data set"
+        )
+
+
+def _classes(value: Any) -> set[str]:
+    """The names of classes in features.json, under every key that tfds knows for them."""
+    if isinstance(value, list):
+        return set().union(*map(_classes, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {str(value[key]) for key in CLASSES if key in value and type(value[key]) is str}
+    return own.union(*map(_classes, value.values()))
 
 
 def _opened(open_builder: Callable[[], Any], where: str, request: Request, split: str) -> Dataset:
@@ -63,9 +106,10 @@ def _opened(open_builder: Callable[[], Any], where: str, request: Request, split
                 "--out_file_format=array_record`"
             )
         examples = builder.as_data_source(split)
-    except (NotImplementedError, AssertionError, OSError, ValueError) as error:
+    except Exception as error:  # tfds and protobuf raise many kinds for a damaged folder
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ValueError(
-            f"got no readable tfds data set {where} ({error}), expected one prepared with "
+            f"got no readable tfds data set {where} ({reason}), expected one prepared with "
             "file_format='array_record'; fix data.path"
         ) from error
     if "image" not in builder.info.features:

@@ -96,6 +96,11 @@ def evaluate(
         and for "exact" on a grid that is too large to encode whole.
       DivergedError: a ValueError, for NaN codes.
     """
+    if not metrics or not representations:
+        raise ValueError(
+            f"got metrics={metrics!r} and representations={representations!r}, expected one or "
+            "more of each; name some"
+        )
     for name in representations:
         if name not in REPRESENTATIONS:
             raise unknown("representation", name, REPRESENTATIONS)

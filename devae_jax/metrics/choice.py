@@ -11,12 +11,16 @@ def metrics_of(
     """As `resolve`, name -> metric; a metric of the user's own may stand in place of a name.
 
     Raises:
-      ValueError: as `resolve`.
+      ValueError: as `resolve`, and for what is neither a name nor a metric.
     """
     chosen: dict[str, Metric] = {}
     for metric in (metrics,) if isinstance(metrics, str) else metrics:
         if isinstance(metric, str):
             chosen |= {name: METRICS[name] for name in resolve(metric, available)}
+        elif not isinstance(metric, Metric):
+            raise ValueError(
+                f"got {repr(metric)[:80]} as metric, expected a name or a `Metric`; fix its name"
+            )
         elif set(metric.needs) <= set(available):
             chosen[metric.scores[0].name] = metric
         else:

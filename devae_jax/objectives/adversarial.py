@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from devae_jax import rng
 from devae_jax.models.discriminator import discriminator
 from devae_jax.objectives.batch import local
-from devae_jax.types import Array, Context, Scalar, Term
+from devae_jax.types import Array, Context, Depth, Scalar, Term, Width
 
 
 def permute(key: Array, z: Array) -> Array:
@@ -30,8 +30,8 @@ def density_ratio(
     context: Context,
     *,
     gamma: Scalar = 35.0,
-    width: int = 1000,
-    depth: int = 6,
+    width: Width = 1000,
+    depth: Depth = 6,
     slope: Scalar = 0.2,
     second_batch: bool = False,
 ) -> Term:

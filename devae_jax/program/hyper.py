@@ -10,12 +10,12 @@ import numbers
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from devae_jax.names import nearest
-from devae_jax.types import Hyper
+from devae_jax.types import Between, Hyper
 
 
 class Signature(NamedTuple):
@@ -79,11 +79,15 @@ def split(
             values[name] = _number(value, hypers[name], f"{path}.{name}", num_layers, any_order)
         elif name in given:
             static[name] = _static(value, parameter.annotation, f"{path}.{name}")
+    _check_ends(values, path)
     return static, values
 
 
 def _static(value: Any, annotation: Any, where: str) -> Any:
-    """The value, if its kind is that of the annotation."""
+    """The value, if its kind is that of the annotation, and between its bounds."""
+    about: list[Any] = []
+    if typing.get_origin(annotation) is Annotated:
+        annotation, *about = typing.get_args(annotation)
     union = isinstance(annotation, types.UnionType)
     kinds = typing.get_args(annotation) if union else (annotation,)
     checkable = [kind for kind in kinds if kind in (bool, int, str, type(None))]
@@ -92,7 +96,23 @@ def _static(value: Any, annotation: Any, where: str) -> Any:
         raise ValueError(
             f"got {where}={value!r} ({type(value).__name__}), expected {names}; fix it"
         )
+    for bounds in about:
+        if isinstance(bounds, Between) and not bounds.least <= value <= bounds.most:
+            raise ValueError(
+                f"got {where}={value!r}, expected {bounds.least} to {bounds.most}; fix it"
+            )
     return value
+
+
+def _check_ends(values: Mapping[str, np.ndarray], path: str) -> None:
+    """That NAME_min is at most NAME_max, where a factory has both."""
+    for name, low in values.items():
+        other = name.removesuffix("_min") + "_max"
+        if name.endswith("_min") and other in values and (low > values[other]).any():
+            raise ValueError(
+                f"got {path}.{name}={low:g} above {path}.{other}={values[other]:g}, expected at "
+                "most that; exchange them"
+            )
 
 
 def _number(value: Any, hyper: Hyper, where: str, num_layers: int, any_order: bool) -> np.ndarray:

@@ -168,8 +168,8 @@ def _check_leaf(value: Any, where: str) -> None:
         if not math.isfinite(value):
             raise ValueError(f"got {where}={value!r}, expected a finite number; fix it")
     elif type(value) is str:
-        if "\0" in value:
-            raise ValueError(f"got {where}={value!r}, expected text without NUL; fix it")
+        if not _is_text(value):
+            raise ValueError(f"got {where}={value!r}, expected UTF-8 text without NUL; fix it")
     elif not (value is None or type(value) is bool or callable(value)):
         raise ValueError(
             f"got {where}={shown(value)}, expected a plain Python number, text, list or None; "
@@ -207,21 +207,25 @@ def _check_correlated(given: ConfigDict) -> None:
 
 
 def _check_sizes(config: ConfigDict) -> None:
-    """What a batch and its codes take at least, against the memory there is.
+    """What a batch and codes take at least, against the memory there is.
 
     Raises:
-      ValueError: they cannot fit: one image of the batch, or the codes of all layers.
+      ValueError: they cannot fit: one channel of a batch, or the codes of all layers.
     """
-    batch, memory = config.batch_size, memory_bytes()
+    batch, samples, memory = config.batch_size, config.eval.samples, memory_bytes()
     layers = config.model.get("num_layers", 1)
-    for what, size in (
-        (f"batch_size={batch} and data.image_size={config.data.image_size}", _pixels(config)),
+    codes = config.model.latent_dim * layers
+    latents = f"model.latent_dim={config.model.latent_dim} and {layers} layers"
+    for what, numbers in (
         (
-            f"batch_size={batch}, model.latent_dim={config.model.latent_dim} and {layers} layers",
-            config.model.latent_dim * layers,
+            f"batch_size={batch} and data.image_size={config.data.image_size}",
+            batch * _pixels(config),
         ),
+        (f"batch_size={batch}, {latents}", batch * codes),
+        # Means and variances of a sample, and of one half as large to test on.
+        (f"eval.samples={samples}, {latents}", 3 * samples * codes),
     ):
-        check_memory(4 * batch * size, what, memory)
+        check_memory(4 * numbers, what, memory)
 
 
 def check_memory(size: int, what: str, memory: int | None = None) -> None:
@@ -241,6 +245,15 @@ def memory_bytes() -> int:
 
 def _pixels(config: ConfigDict) -> int:
     return config.data.image_size**2
+
+
+def _is_text(value: str) -> bool:
+    """Whether a file can hold it; bytes of the command line that are no UTF-8 are no text."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
 
 
 def _items(section: ConfigDict, path: str) -> Iterator[tuple[str, Any]]:

@@ -13,22 +13,28 @@ import contextlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import DEAD, FORMAT, parsed, read_rows, readable, storing, write_json
+from devae_jax.files import FORMAT, parsed, read_rows, readable, storing, write_json
 from devae_jax.program.saved import config_of, differences
-from devae_jax.runs.layout import LOCK, check_kinds, mapping, part_of, present
-from devae_jax.runs.place import place_of
+from devae_jax.runs.layout import (
+    LOCK,
+    check_kinds,
+    deletable,
+    mapping,
+    part_of,
+    present,
+    remove_left,
+)
+from devae_jax.runs.place import patient, place_of
+from devae_jax.runs.scores import are_members, checked
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.sinks import Followed
 from devae_jax.training.writer import Events, Writer, write_pictures
-
-SCORE_KEYS = {"member", "step", "layer", "representation", "protocol", "metric", "value"}
 
 
 class Folder:
@@ -108,24 +114,23 @@ class Folder:
         path = self.path / "scores.json"
         try:
             rows = parsed(path.read_text()) if path.exists() else []
-        except ValueError as error:
+            if not isinstance(rows, list):
+                raise ValueError("something else than a list")
+            for i, row in enumerate(rows):
+                try:
+                    checked(row)
+                except ValueError as error:
+                    raise ValueError(f"row {i + 1}: {error}") from error
+        except (OSError, ValueError) as error:
             raise ValueError(
-                f"got {error} reading {path}, expected a list of scores; move the file away"
+                f"got {error} reading {path}, expected a list of rows of scores; move the file away"
             ) from error
-        whole = isinstance(rows, list) and all(
-            isinstance(row, dict) and row.keys() >= SCORE_KEYS for row in rows
-        )
-        if not whole:
-            raise ValueError(
-                f"got {path} with something else than scores, expected a list of rows with "
-                f"{', '.join(sorted(SCORE_KEYS))}; move the file away"
-            )
         return [readable(row, f"a row of {path}") for row in rows]
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:
         """Holds scores.json for the length of the block, so that no process loses another's."""
-        with self.place.claimed(".scores.lock", f"{self}/scores.json"):
+        with patient(lambda: self.place.claimed(".scores.lock", f"{self}/scores.json")):
             self.place.refresh("scores.json")
             yield
 
@@ -148,7 +153,7 @@ class Folder:
         except (OSError, ValueError):
             return {}
         whole = noted.pop("step", None) == step
-        return noted if whole and all(isinstance(v, list) for v in noted.values()) else {}
+        return noted if whole and all(map(are_members, noted.values())) else {}
 
     def has_config(self) -> bool:
         """Whether a run says here what it is; a folder of checkpoints alone is loaded too."""
@@ -178,10 +183,17 @@ class Folder:
           ValueError: it cannot be made, or another process trains in it.
           StorageError: there is no room, or no permission to write in it.
         """
+        new = self.place.local and not os.path.exists(self.path)  # also where it cannot be asked
         self.place.make()
-        with self.place.claimed(LOCK, f"workdir={self}"):
-            self.place.refresh()
-            yield
+        try:
+            with self.place.claimed(LOCK, f"workdir={self}"):
+                self.place.refresh()
+                yield
+        except BaseException:
+            with contextlib.suppress(OSError):  # not empty: something was written
+                if new:
+                    self.path.rmdir()
+            raise
 
     def prepare(
         self,
@@ -203,8 +215,8 @@ class Folder:
           ValueError: it belongs to something else, holds a run of another config, or a finished
             run.
         """
-        found = present(self.path)
-        check_kinds(found, links=overwrite)
+        found = deletable(self.path) if overwrite else present(self.path)
+        check_kinds(found, links=False)
         resumed = bool(found) and not overwrite
         if not (resumed and self._check_resumable(config, members, resume_results)):
             check()
@@ -215,8 +227,7 @@ class Folder:
 
     def clear(self) -> None:
         """Deletes the run that is there, or raises ValueError; call it while `writing`."""
-        found = present(self.path)
-        check_kinds(found, links=True)
+        found = deletable(self.path)
         with storing(self.path):
             for item in found:
                 shutil.rmtree(item) if item.is_dir() else item.unlink()
@@ -231,9 +242,7 @@ class Folder:
         with storing(self.path):
             for item in self.path.glob("checkpoints/*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(item)
-            for item in (*self.path.glob(".*.tmp"), *self.path.glob("figures/**/.*.tmp")):
-                if time.time() - item.stat().st_mtime > DEAD:
-                    item.unlink()
+            remove_left((*self.path.glob(".*.tmp"), *self.path.glob("figures/**/.*.tmp")))
 
     def check_same(self, saved: Mapping[str, Any]) -> None:
         """That a checkpoint is of the run that is here.

@@ -1,12 +1,14 @@
 """What a run's folder may hold, and whether that is what it should be."""
 
+import contextlib
 import itertools
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from devae_jax.files import parsed, write_bytes
+from devae_jax.files import DEAD, parsed, write_bytes
 
 CONTENTS = (
     "config.json",
@@ -23,6 +25,7 @@ CONTENTS = (
 FOLDERS = ("checkpoints", "tensorboard", "figures", "profile", "wandb", "mlruns")
 LOCK = ".lock"
 BESIDE = (LOCK, "logs")  # what others write there, also before the run; launch/slurm.py
+SECTIONS = ("data", "model", "objective")  # of every config of this library, of any version
 
 
 def present(path: Path) -> list[Path]:
@@ -43,6 +46,37 @@ def present(path: Path) -> list[Path]:
 def part_of(folder: Path, member: int | None) -> Path:
     """The folder of a member of a population in one of the run's; that itself for a run alone."""
     return folder if member is None else folder / f"member_{member}"
+
+
+def deletable(path: Path) -> list[Path]:
+    """What `--overwrite` deletes: the files and folders of the run that is there.
+
+    A config.json that is damaged may be a run's; one that can be read must be.
+
+    Raises:
+      ValueError: there is something else, also another program's config.json, or a link.
+    """
+    found = present(path)
+    check_kinds(found, links=True)
+    try:
+        config = parsed((path / "config.json").read_text()) if found else None
+    except (OSError, ValueError):
+        return found
+    whole = isinstance(config, dict) and all(isinstance(config.get(s), dict) for s in SECTIONS)
+    if found and not whole:
+        raise ValueError(
+            f"got workdir={path} whose config.json lacks {', '.join(SECTIONS)}, expected a run of "
+            "this library to delete; choose another --workdir"
+        )
+    return found
+
+
+def remove_left(items: Iterable[Path]) -> None:
+    """Removes files that killed processes left half written; the young may be being written."""
+    for item in items:
+        with contextlib.suppress(FileNotFoundError):  # its writer has just put it into its place
+            if time.time() - item.stat().st_mtime > DEAD:
+                item.unlink()
 
 
 def mapping(file: Path) -> dict[str, Any]:

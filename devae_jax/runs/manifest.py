@@ -5,19 +5,19 @@ The first process writes it; the others train the same programs, or are refused.
 
 import contextlib
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import FORMAT, LockedError, claimed, readable, write_json
+from devae_jax.files import FORMAT, claimed, readable, storing, write_json
 from devae_jax.program import keys
 from devae_jax.program.axes import Asked
 from devae_jax.program.saved import config_of, differences
 from devae_jax.program.sweep import Group, split
-from devae_jax.runs.layout import mapping
+from devae_jax.runs.layout import mapping, remove_left
+from devae_jax.runs.place import patient
 from devae_jax.training.digests import of_json
 
 NAME = "sweep.json"
@@ -123,6 +123,7 @@ def publish(path: Path, wanted: Mapping[str, Any]) -> None:
       ValueError: the other one is of another sweep.
     """
     with alone(path):
+        clean(path)
         saved = read(path)
         if saved is None:
             write_json(path / NAME, wanted, indent=1)
@@ -130,20 +131,15 @@ def publish(path: Path, wanted: Mapping[str, Any]) -> None:
             check_same(path, saved, wanted)
 
 
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
+def clean(path: Path) -> None:
+    """Removes what killed processes left half written beside the programs' folders."""
+    with storing(path):
+        remove_left((*path.glob(".*.tmp"), *path.glob("programs/.*.tmp")))
+
+
+def alone(path: Path) -> contextlib.AbstractContextManager[None]:
     """Holds the manifest for the length of the block, after waiting for others that do."""
-    with contextlib.ExitStack() as stack:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                stack.enter_context(claimed(path / ".sweep.lock", f"the manifest of {path}"))
-                break
-            except LockedError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.1)
-        yield
+    return patient(lambda: claimed(path / ".sweep.lock", f"the manifest of {path}"))
 
 
 def _members(program: Group) -> list[dict[str, Any]]:

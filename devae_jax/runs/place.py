@@ -4,11 +4,37 @@ import contextlib
 import fnmatch
 import glob
 import os
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from devae_jax.files import claimed
+from devae_jax.files import LockedError, claimed
 from devae_jax.runs.store import Store, opened
+
+PATIENCE = 60.0  # seconds to wait for a lock that is held for moments
+
+
+@contextlib.contextmanager
+def patient(
+    hold: Callable[[], contextlib.AbstractContextManager[None]], seconds: float = PATIENCE
+) -> Iterator[None]:
+    """Holds a lock that others hold for moments, after waiting for them.
+
+    Raises:
+      LockedError: one has held it for all of the time.
+    """
+    with contextlib.ExitStack() as stack:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                stack.enter_context(hold())
+                break
+            except LockedError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+        yield
 
 
 class Place(Protocol):
@@ -50,6 +76,10 @@ class Disk:
     local = True
 
     def __init__(self, path: str | os.PathLike):
+        if not str(path):
+            raise ValueError(
+                "got an empty workdir, expected a folder; name one: a shell variable may be unset"
+            )
         self.here = Path(path).absolute()
         self.address = str(self.here)
 

@@ -32,7 +32,12 @@ def score(run: Run, **options: Any) -> list[Row]:
 
     Returns the rows, with run, member, step, method, seed, precision, settings and data
     of the run, and the version of the library.
+
+    Raises:
+      ValueError: scores.json is damaged; nothing was scored.
     """
+    if run.folder is not None:
+        run.folder.scores()
     rows = _scored(run, **options)
     if run.folder is not None:
         with run.folder.scoring():

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from devae_jax.evaluation.rows import sifted
 from devae_jax.files import parsed, readable, rows_of
 from devae_jax.runs import results
-from devae_jax.runs.folder import SCORE_KEYS, Folder
+from devae_jax.runs.folder import Folder
 from devae_jax.runs.run import load
+from devae_jax.runs.scores import SCORE_KEYS, checked
 from devae_jax.viz.members import NO_PAGE, Member
 from devae_jax.viz.report import flatten
 from devae_jax.viz.save import save
@@ -17,13 +18,6 @@ from devae_jax.viz.study import study
 
 Row = dict[str, Any]
 NEEDED = SCORE_KEYS | {"method", "seed", "settings", "data"}  # of a row, to tell whose it is
-KINDS: dict[str, Any] = {
-    "metric": str,
-    "method": str,
-    "value": int | float | None,
-    "settings": dict,
-    "data": dict,
-}
 
 
 class Known(NamedTuple):
@@ -216,24 +210,9 @@ def lenient_scores(folder: Folder, missing: list[str]) -> list[Row]:
     except OSError as error:
         missing.append(f"{folder.name}: {error.strerror or error} while scores.json was read.")
         return []
-    whole, skipped = sifted(rows, lambda row: readable(_checked(row), "a row"))
+    whole, skipped = sifted(rows, lambda row: readable(checked(row, NEEDED), "a row"))
     missing += [f"{folder.name}: {which} of scores.json skipped, {why}." for which, why in skipped]
     return whole
-
-
-def _checked(row: Any) -> Row:
-    """A row of scores. Raises ValueError for anything else."""
-    if not isinstance(row, dict):
-        raise ValueError("it is no row")
-    if lacking := sorted(NEEDED - row.keys()):
-        raise ValueError(f"it lacks {', '.join(lacking)}")
-    for name, kinds in KINDS.items():
-        if not isinstance(row[name], kinds):
-            raise ValueError(f"its {name} is {str(row[name])[:40]!r}")
-    for name in ("step", "layer", "member"):
-        if type(row[name]) is not int and not (name == "member" and row[name] is None):
-            raise ValueError(f"its {name} is {row[name]!r}")
-    return row
 
 
 def lenient_metrics(folder: Folder, missing: list[str]) -> list[Row]:

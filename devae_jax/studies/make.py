@@ -227,6 +227,7 @@ def _write_study(study: Study) -> None:
     with storing(study.path):
         (study.path / "programs").mkdir(parents=True, exist_ok=True)
     with manifest.alone(study.path):
+        manifest.clean(study.path)
         saved = _saved(study.path)
         if not saved:
             write_json(study.path / "study.json", wanted, indent=1)

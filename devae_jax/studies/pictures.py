@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from devae_jax.studies.information import history
-from devae_jax.studies.members import Member, Study
+from devae_jax.studies.members import Study
+from devae_jax.studies.rows import Missing
 from devae_jax.studies.show import absent
 from devae_jax.viz.beside import beside
 from devae_jax.viz.curves import Diffusion, diffusions
@@ -42,7 +43,7 @@ def diffusion(study: Study, rows: Sequence[Row]) -> Picture | None:
     if not rows:
         return None
     found: dict[str, Diffusion | str] = {}
-    lacking: list[Member] = []
+    lacking: list[Missing] = []
     for line in study.table.lines:
         text, first = NOT_FINISHED, None
         for member in (m for m in study.members if m.line is line):
@@ -52,7 +53,7 @@ def diffusion(study: Study, rows: Sequence[Row]) -> Picture | None:
                 first = member.seed
                 found[f"{line.label}, seed {first}"] = steps, mi, factors_of(mine, mi.shape[2])
             elif mine and not len(steps):
-                lacking.append(member)
+                lacking.append(Missing(member, ""))
                 text = "The rows of its runs have no mutual information over training."
         if first is None:
             found[line.label] = text

@@ -98,6 +98,21 @@ def page(text: str, blocks: Mapping[tuple[str, str], str]) -> str:
     return text + "".join(f"\n{blocks[name]}" for name in blocks if name not in there)
 
 
+def check_page(text: str, blocks: Mapping[tuple[str, str], str], damaged: Sequence[str]) -> None:
+    """That new blocks have all tables of a page, and were made from all rows.
+
+    Raises:
+      ValueError: a table would be lost, or rows were skipped as damaged; names them.
+    """
+    lost = [name for name in BLOCK.findall(text) if name not in blocks]
+    if lost or damaged:
+        gone = f"no rows of {', '.join(map(' '.join, lost))}" if lost else damaged[0]
+        raise ValueError(
+            f"got {gone}, expected all rows of the page's tables; give whole --rows, or remove "
+            "those tables from the page"
+        )
+
+
 def studies(
     known: Given, beside: Path, own: Sequence[str] = (), *, every_seed: bool = False
 ) -> list[tuple[Study, rows.Found]]:

@@ -246,6 +246,12 @@ class Checkpoints:
             raise CorruptCheckpointError(
                 f"its folder was renamed, it holds step {record['step']}; rename it back"
             )
+        meta = record["meta"]
+        members = meta.get("members") if isinstance(meta, dict) else None
+        parts = [meta.get(name) for name in ("config", "data")] if isinstance(meta, dict) else []
+        sections = [*parts, *(members if isinstance(members, list) else [None])]
+        if not (parts and all(isinstance(section, dict) for section in sections)):
+            raise CorruptCheckpointError("its metadata lacks config, data or members of a run")
         return record
 
     def _state(self, step: int, record: dict[str, Any], shapes: Any) -> Any:

@@ -96,7 +96,8 @@ def train(
     first = jax.process_index() == 0
     writer = open_writer(step) if first else None
     bar = Progress(schedule.steps, initial=step, enabled=progress and first, members=engine.members)
-    with _signals() as stopped, _closed_after(checkpoints, writer):
+    received: list[int] = []
+    with _signals(received) as stopped, _closed_after(checkpoints, writer):
         stop = False
         while step < schedule.steps and not stop:
             # The order of effects, always: train one window, check it, evaluate, write, save.
@@ -116,6 +117,8 @@ def train(
             if schedule.due(schedule.checkpoint_every, step) or stop:
                 checkpoints.save(step, state, meta)
     bar.close()
+    if step >= schedule.steps:
+        _hand_on(received)
     return step, state
 
 
@@ -185,9 +188,8 @@ def check_finite(metrics: Metrics, step: int, members: int | None = None) -> Non
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[Callable[[], bool]]:
+def _signals(received: list[int]) -> Iterator[Callable[[], bool]]:
     """Turns the signals of `STOPS` into a wish to stop; a second one stops at once."""
-    received: list[int] = []
 
     def stopped() -> bool:
         """Whether any process of the job was told to stop: all stop at the same step."""
@@ -205,3 +207,11 @@ def _signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+
+
+def _hand_on(received: list[int]) -> None:
+    """A signal that came in the last window stops nothing here: it is for what comes after."""
+    for number in received[:1]:
+        handler = signal.getsignal(number)
+        if callable(handler) and handler is not signal.default_int_handler:
+            handler(number, None)

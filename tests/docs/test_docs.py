@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -151,3 +152,18 @@ def test_scripts_of_the_ci_can_run():
             continue
         assert os.access(path, os.X_OK), path
         assert path.read_text().startswith("#!/usr/bin/env ")
+
+
+def test_reliability_counts_the_tests_that_there_are():
+    """Where a row of the table says how many tests its command runs."""
+    row = re.compile(r"\| (\d+) tests[^|]*\|.*\| `pytest (tests/\S+\.py)(?: -k (\w+))?` \|")
+    found = row.findall((ROOT / "RELIABILITY.md").read_text())
+    files = sorted({file for _, file, _ in found})
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n", "0", *files]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = done.stdout.splitlines()
+    assert len(found) > 5
+    for number, file, word in found:
+        mine = [name for name in names if name.startswith(f"{file}::") and word in name]
+        assert len(mine) == int(number), f"{file} {word}"

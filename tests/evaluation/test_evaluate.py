@@ -263,6 +263,9 @@ def test_what_takes_long_is_announced(capsys, monkeypatch):
         ({"layers": (2,)}, "numbers from 0 to 1"),
         ({"layers": "al"}, 'expected "all"'),
         ({"seeds": ()}, "no evaluation seeds"),
+        ({"metrics": []}, r"metrics=\[\].*expected one or more of each"),
+        ({"representations": []}, r"representations=\[\].*expected one or more of each"),
+        ({"metrics": [json.loads]}, "expected a name or a `Metric`"),
     ],
 )
 def test_unknown_choices_are_corrected(options, told):

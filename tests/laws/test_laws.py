@@ -141,7 +141,7 @@ def test_encodes_and_decodes_every_layer(method, num_layers):
 def test_save_restore_continue_equals_continue(method, num_layers, tmp_path):
     law = case(method, num_layers, "bernoulli")
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(int(law.state.step), law.state, {"data": {}})
+    checkpoints.save(int(law.state.step), law.state, {"data": {}, "config": {}, "members": []})
     checkpoints.close()
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=DEVICE), law.state

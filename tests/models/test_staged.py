@@ -82,7 +82,7 @@ def test_resumes_in_the_middle_of_a_stage(tmp_path):
     step, states = run()
     middle = STAGE + 1
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(middle, states[middle], {"data": {}})
+    checkpoints.save(middle, states[middle], {"data": {}, "config": {}, "members": []})
     checkpoints.close()
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     abstract = jax.tree.map(

@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 import devae_jax
-from devae_jax.configs import base, devae
+from devae_jax.configs import base, cascade_vae_c, control_vae, devae, factor_vae
 from devae_jax.program import keys, schema
 from devae_jax.program import plan as programs
 from devae_jax.training import step as training
@@ -62,6 +62,10 @@ OTHERS = [
     ("steps", 2**31),
     ("steps", 0),
     ("eval.samples", 19),
+    ("eval.samples", 2**31 - 1),
+    ("method", "a\udcff"),
+    ("objective.terms.kl.kind", [[]]),
+    ("data.name", "tfds:"),
     ("eval.metrics", "cheap"),
     ("eval.metrics", 3),
     ("eval.metrics", None),
@@ -160,8 +164,26 @@ def test_one_line_names_the_key(key, value):
     assert any(word in message for word in words), message
 
 
+@pytest.mark.parametrize(
+    ("module", "term", "changes"),
+    [
+        *((factor_vae, "discriminator", {"width": value}) for value in (0, -1, 10**6)),
+        *((factor_vae, "discriminator", {"depth": value}) for value in (0, -1, 10**6)),
+        (control_vae, "kl", {"beta_min": 50.0, "beta_max": 1.0}),
+        (cascade_vae_c, "kl", {"beta_min": 50.0, "beta_max": 1.0}),
+    ],
+)
+def test_options_of_terms_out_of_bounds(module, term, changes):
+    config = module.get_config("toy")
+    with config.unlocked():
+        config.objective.terms[term].update(changes)
+    key = f"objective.terms.{term}.{next(iter(changes))}"
+    with pytest.raises(ValueError, match=rf"got {re.escape(key)}=.*, expected"):
+        programs.plan(config)
+
+
 def test_there_are_hundreds():
-    assert len(BAD) > 300
+    assert len(BAD) > 400
 
 
 @pytest.mark.parametrize("config", [None, 3, "devae", [1], {"seed": 1}, base])
@@ -215,4 +237,4 @@ def test_memory_is_estimated_before_anything_is_built(monkeypatch):
     monkeypatch.setattr(schema, "memory_bytes", lambda: 10**5)
     monkeypatch.setattr(training, "init", None)
     with pytest.raises(ValueError, match=r"networks.*machine"):
-        programs.plan(CONFIG)
+        programs.plan(changed("eval.samples", 20))

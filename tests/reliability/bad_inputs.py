@@ -27,6 +27,12 @@ FILES = {  # name -> content of a config file
     "indents.py": "def get_config():\nreturn 1\n",
     "imports.py": "import nothing_like_it\ndef get_config():\n  return 1\n",
     "raises.py": CONFIG + "  return 1 / 0\n",
+    "asserts.py": CONFIG + "  assert 1 == 2\n",
+    "unwritten.py": CONFIG + "  raise NotImplementedError\n",
+    "hungry.py": CONFIG + "  raise MemoryError\n",
+    "stops.py": CONFIG + "  next(iter(()))\n",
+    "opens.py": CONFIG + "  open('/no/such.yaml')\n",
+    "opens_first.py": "open('/no/such.yaml')\n",
     "nothing.py": CONFIG + "  pass\n",
     "number.py": CONFIG + "  return 3\n",
     "dict.py": CONFIG + "  return {'stepz': 1}\n",
@@ -61,7 +67,7 @@ VALUES = {  # key of the config -> values on the command line
     "model.name": "vea 3",
     "model.encoder": "cov 3",
     "model.dtype": "float31 int32",
-    "data.name": "tay shapes folder arrays mapped records dsprites",
+    "data.name": "tay shapes folder arrays mapped records dsprites tfds:",
     "data.image_size": "0 -1 100000 x",
     "data.path": "/nothing",
     "data.source.kind": "strem pairs.py no/such.py:f",
@@ -70,15 +76,15 @@ VALUES = {  # key of the config -> values on the command line
     "objective.layers": "som",
     "objective.scale": "-1 nan inf x",
     "objective.terms.kl.betas": "-1 0 nan inf x (1.0,2.0)",
-    "objective.terms.kl.kind": "presure",
+    "objective.terms.kl.kind": "presure [[]]",
     "optimizer.learning_rate": "-1 nan inf x",
     "optimizer.b1": "1.0 2.0 -0.1 nan",
     "train.log_every": "0 -1 3 x",
     "train.checkpoint_every": "0 7 x",
     "train.keep": "0 -1 x",
     "train.non_finite": "ignore",
-    "eval.samples": "0 19 -1 x",
-    "eval.metrics": "('migg',) 3",
+    "eval.samples": "0 19 -1 x 2147483647",
+    "eval.metrics": "('migg',) 3 ('json:loads',)",
     "parallel.mode": "pjit",
     "parallel.devices": "-1 99 x",
     "matmul_precision": "float16",
@@ -121,6 +127,14 @@ def cases(folder):
     yield "train", [train[0], "--workdir=/proc/run"]
     for more in (["--nothing"], ["word"], ["--steps=3"], ["--profile=-1"], ["--profile=x"]):
         yield "train", [*train, *more]
+    for more in ("coordinator=x:1", "processes=2", "process=0", "local_devices=0"):
+        yield "train", [*train, f"--{more}"]  # without --distributed
+    for command in ("train", "sweep"):
+        yield command, [f"--config={'sweeps/toy' if command == 'sweep' else 'toy'}", "--workdir="]
+    yield "train", [*train, "--config.data.name=folder", "--config.data.path=/proc"]
+    factor_vae = ["--config=factor_vae:toy", *train[1:]]
+    for option in ("width=0", "width=-1", "depth=-1", "depth=1000000"):
+        yield "train", [*factor_vae, f"--config.objective.terms.discriminator.{option}"]
     for flags in ([], [train[1]], ["--config=beta_vea", train[1]], ["--config=", train[1]]):
         yield "train", flags
     yield "train", ["--config=beta_vae:toyy", train[1]]
@@ -139,11 +153,15 @@ def cases(folder):
     (folder / "good" / "scores.json").write_text(json.dumps([ROW]))
     for flags in ("--metrics=migg", "--protocol=x", "--layer=9", "--layer=x", "--layer=-1"):
         yield "report", [f"--runs={folder / 'good'}", flags]
-    for flags in ([], [f"--workdir={folder}/none"], [f"--workdir={folder}/other"]):
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "scores.json").write_text("[")
+    yield "report", [f"--runs={folder / 'damaged'}"]
+    for flags in ([], ["--workdir="], [f"--workdir={folder}/none"], [f"--workdir={folder}/other"]):
         yield "evaluate", flags
         yield "visualize", flags
     for flags in ("--seeds=0", "--seeds=x", "--layers=x", "--member=x"):
         yield "evaluate", [f"--workdir={folder / 'none'}", flags]
+    yield "visualize", ["--data=tfds:", f"--out={folder}/out"]
     for flags in (["tay"], ["toy", "--image_size=x"], ["arrays"]):
         yield "visualize", [f"--data={flags[0]}", f"--out={folder}/out", *flags[1:]]
     (folder / "not.h5").write_bytes(b"no HDF5")
@@ -162,6 +180,43 @@ def cases(folder):
     yield "prepare_data", []
     yield "prepare_data", ["--verify", f"--data_dir={folder}/tables"]
     yield "prepare_data", ["--tfds=mnist"]
+    yield "prepare_data", ["--tfds=dsprites", "--tfds_dir=/proc/x"]
+    yield from _of_studies(folder)
+
+
+def _of_studies(folder):
+    """As `cases`, of the commands for studies, for a cluster, and for measuring."""
+    study = ["figure2", "--preset=smoke", f"--workdir={folder / 'new'}"]
+    for flags in ([], study[:1], study[1:], ["figure22", *study[1:]], [*study, "figure4"]):
+        yield "reproduce", flags
+    for more in ("preset=smok", "workdir=", "workdir=/proc/run", "shard=2/2", "shard=x", "seeds=x"):
+        yield "reproduce", [*study, f"--{more}"]
+    for more in (f"rows={folder / 'none'}", "figure=x.pdf"):
+        yield "reproduce", [*study, "--plan", f"--{more}"]
+    (folder / "rows.jsonl").write_text("{\n")
+    rows = f"--rows={folder / 'rows.jsonl'}"
+    for flags in ([], ["pge"], ["gather"], ["gather", "--to=x.txt"], ["agreement"]):
+        yield "results", flags
+    for flags in ([rows, f"--page={folder}"], [rows, f"--page={folder / 'new'}"], ["--rows=none"]):
+        yield "results", ["page", *flags]
+    for flags in ([rows, "--tables=figure22"], ["--rows=none"]):
+        yield "results", ["statistics", *flags]
+    yield "results", ["agreement", f"--runs={folder / 'none'}"]
+    for run in ("", "evaluate --workdir=a", "train", "train --workdir=", "train --workdir='a"):
+        yield "slurm", [f"--run={run}"]
+    job = f"--run=train --config=beta_vae:toy --workdir={folder / 'new'}"
+    for more in (["--cluster=slrm"], ["--cluster=local", "--parameters=x"], ["--tasks=0"]):
+        yield "slurm", [job, *more]
+    yield "slurm", ["--run=train --config=beta_vae:toy --workdir=/proc/run", "--cluster=local"]
+    for flags in (
+        [],
+        ["stepp"],
+        ["step", "loop"],
+        ["step", "--minutes=-1"],
+        ["step", "--minutes=x"],
+    ):
+        yield "benchmark", flags
+    yield "benchmark", ["compiled", "--platform=cdua"]
 
 
 def tried(module, command, arguments, output):

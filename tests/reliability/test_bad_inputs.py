@@ -19,7 +19,7 @@ def test_every_bad_input_is_one_line():
     assert bad == []
     number, word = counts.split()
     assert word == "clear"
-    assert int(number) > 200
+    assert int(number) > 250
 
 
 @pytest.mark.parametrize("name", bad_inputs.FILES)
@@ -31,6 +31,16 @@ def test_a_config_file_that_is_none_is_one_line_that_names_it(tmp_path, name):
     text = call(command, *flags, code=2)
     assert bad_inputs.outcome(2, text) == "clear", text
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--config.steps=3"]])
+@pytest.mark.parametrize("name", ["asserts.py", "opens.py"])
+def test_what_ends_in_a_config_file_is_named_with_its_line(tmp_path, name, more):
+    (tmp_path / name).write_text(bad_inputs.FILES[name])
+    flags = [f"--config={tmp_path / name}", f"--workdir={tmp_path / 'new'}", *more]
+    text = call("train", *flags, code=2)
+    kind = {"asserts.py": "AssertionError", "opens.py": "FileNotFoundError"}[name]
+    assert f"got {tmp_path / name}, line 3: {kind}" in text, text
 
 
 @pytest.mark.parametrize("flag", ["--metrics=migg", "--protocol=x", "--layer=9"])

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from devae_jax.training import digests
 from devae_jax.training.checkpoint import Checkpoints, CorruptCheckpointError
 from tests.reliability.damage import KINDS, META, STEPS, abstract, hurt, leaves, state_of, write
 
@@ -101,6 +102,27 @@ def test_changed_records_are_named(copied, change, reason, caplog):
     assert reason in caplog.text
     with pytest.raises(CorruptCheckpointError, match=reason):
         checkpoints.restore(abstract, step=100)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        *(None, [1], 3, {}, *({k: v for k, v in META.items() if k != name} for name in META)),
+        *(META | {"members": 3}, META | {"members": [3]}, META | {"config": []}),
+        META | {"data": None},
+    ],
+)
+def test_metadata_of_no_run_is_named_though_its_digest_fits(copied, meta, caplog):
+    """As another program, or another's hand, may write it."""
+
+    def change(record):
+        record["meta"] = meta
+        content = {name: value for name, value in record.items() if name != "digest"}
+        record["digest"] = digests.of_json(content)
+
+    edit(copied / "100", change)
+    assert Checkpoints(copied, alone=True).restore(abstract).step == 50
+    assert "its metadata lacks config, data or members of a run" in caplog.text
 
 
 @pytest.mark.parametrize("record", ["null", "[1]", "3", "{", ""])

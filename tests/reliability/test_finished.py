@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 import time
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from devae_jax.files import claimed
 from devae_jax.runs import results
 from devae_jax.runs.folder import Folder
+from devae_jax.runs.place import on_disk
 from devae_jax.runs.run import load
 from devae_jax.runs.train import train, train_members
 from tests.runs.test_training import small
@@ -79,17 +81,79 @@ def test_a_member_that_diverged_is_finished_too(tmp_path):
     assert json.loads((folder.path / "results.json").read_text()) == {"step": 10, "diverged": [1]}
 
 
-@pytest.mark.parametrize("content", ["null", "[1, 2]", "3", "{}", '[{"step": 1}]', "{", '"x"'])
+ROW = {"member": None, "step": 10, "layer": 0, "representation": "mean", "protocol": "dlib"}
+ROW |= {"metric": "mig", "value": 0.5}
+ODD = [  # in a row of scores, each of which once was a TypeError somewhere later
+    {"member": [1]},
+    {"layer": "x"},
+    {"layer": None},
+    {"step": True},
+    {"value": {}},
+    {"metric": ["mig"]},
+    {"protocol": {}},
+    {"representation": []},
+    {"images": [1]},
+    {"mi": {}},
+    {"per_latent": [[1], "x"]},
+]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "null",
+        "[1, 2]",
+        "3",
+        "{}",
+        '[{"step": 1}]',
+        "{",
+        '"x"',
+        *(json.dumps([ROW | x]) for x in ODD),
+    ],
+)
 def test_scores_that_are_none(run, content):
     (run / "scores.json").write_text(content)
     with pytest.raises(ValueError, match=r"scores\.json.*expected a list.*move the file away"):
         Folder(run).scores()
 
 
-@pytest.mark.parametrize("content", ["null", "[1]", "{", '{"step": 10, "drawn": 3}', ""])
+def test_damaged_scores_are_refused_before_anything_is_scored(run, monkeypatch):
+    (run / "scores.json").write_text("null")
+    monkeypatch.setattr(results, "evaluate", lambda *_, **__: pytest.fail("it was scored"))
+    with pytest.raises(ValueError, match="move the file away"):
+        results.score(load(run))
+
+
+def test_scores_wait_for_another_process_that_writes_some(run, monkeypatch):
+    """As two that score members of one population at once; the work of neither is lost."""
+    row = {**ROW, "member": 1}
+    monkeypatch.setattr(results, "evaluate", lambda *_, **__: [dict(ROW)])
+    held, scored = threading.Event(), load(run)
+
+    def other():
+        with Folder(run).scoring():
+            held.set()
+            time.sleep(0.5)
+            Folder(run).write_scores([row])
+
+    writer = threading.Thread(target=other)
+    writer.start()
+    assert held.wait(10)
+    results.score(scored)
+    writer.join()
+    assert [found["member"] for found in Folder(run).scores()] == [1, None]
+
+
+NOTED = ('{"step": 10, "drawn": 3}', '{"step": 10, "diverged": [[1]]}')
+
+
+@pytest.mark.parametrize("content", ["null", "[1]", "{", "", *NOTED])
 def test_results_that_are_none_say_nothing(run, content):
     (run / "results.json").write_text(content)
-    assert not Folder(run).has_results(10)
+    folder = Folder(run)
+    assert not folder.has_results(10) and not folder.scored(10, 1)
+    folder.note(10, "diverged", 0)
+    assert folder.scored(10, 1)
 
 
 def test_one_trains_at_a_time(run):
@@ -110,6 +174,22 @@ def test_overwrite_follows_no_link(run, tmp_path):
         train(config_(), run, overwrite=True)
     assert sorted(path.name for path in run.iterdir()) == before
     assert (precious / "10").is_dir()
+
+
+@pytest.mark.parametrize("content", ['{"model_type": "bert"}', '{"model": "a"}', "{}", "[1]"])
+def test_overwrite_deletes_nothing_of_another_program(run, content):
+    (run / "config.json").write_text(content)
+    before = sorted(run.rglob("*"))
+    with pytest.raises(ValueError, match=r"config\.json lacks data, model, objective, expected"):
+        train(config_(), run, overwrite=True)
+    with pytest.raises(ValueError, match=r"expected a run of this library to delete"):
+        Folder(run).clear()
+    assert sorted(run.rglob("*")) == before
+
+
+def test_overwrite_starts_a_run_again_whose_config_is_damaged(run):
+    (run / "config.json").write_text((run / "config.json").read_text()[:-20])
+    assert train(small(steps=10, seed=1), run, overwrite=True).config.seed == 1
 
 
 @pytest.mark.parametrize(("name", "kind"), [("checkpoints", "folder"), ("metrics.jsonl", "file")])
@@ -134,6 +214,22 @@ def test_rows_never_go_through_a_link(run, tmp_path):
     assert foreign.read_text() == "precious"
 
 
+def test_a_refused_run_leaves_no_folder_and_no_files_of_others(tmp_path):
+    """The folder is made for its lock before the steps are compiled to see what they need."""
+
+    def refuse():
+        raise ValueError("it does not fit")
+
+    folder = Folder(tmp_path / "new")
+    for found in ([], ["logs"]):
+        for name in found:
+            (folder.path / name).mkdir(parents=True)
+        with pytest.raises(ValueError, match="does not fit"), folder.writing():
+            folder.prepare(config_(), check=refuse)
+        assert folder.path.exists() == bool(found)
+    assert [item.name for item in folder.path.iterdir()] == ["logs"]
+
+
 def test_a_name_that_is_too_long(tmp_path):
     with pytest.raises(ValueError, match="expected a folder that can be written") as caught:
         train(config_(), tmp_path / ("x" * 300))
@@ -151,3 +247,11 @@ def test_what_a_kill_left_is_cleaned_but_not_what_is_being_written(run):
         folder.prepare(small())
     assert [item.name for item in (run / "checkpoints").iterdir()] == ["10"]
     assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_workdir_of_an_unset_variable_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for work in (lambda: train(config_(), ""), lambda: load(""), lambda: on_disk("")):
+        with pytest.raises(ValueError, match="got an empty workdir, expected a folder"):
+            work()
+    assert list(tmp_path.iterdir()) == []

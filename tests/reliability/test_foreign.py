@@ -227,3 +227,46 @@ def test_odd_json(tmp_path, text):
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n{"st\xff": 2}\n')
     assert Folder(tmp_path).metrics() == [{"step": 1}]
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"pythonClassName": "evil.X", "featuresDict": {"features": {}}},
+        {"python_class_name": "evil.X", "featuresDict": {"features": {}}},
+        {"type": "evil.X", "content": {}},
+        {
+            "pythonClassName": "tensorflow_datasets.core.features.features_dict.FeaturesDict",
+            "featuresDict": {"features": {"image": {"pythonClassName": "evil.X", "image": {}}}},
+        },
+        {
+            "type": "tensorflow_datasets.core.features.features_dict.FeaturesDict",
+            "content": {"image": {"type": "evil.X", "content": {}}},
+        },
+    ],
+)
+def test_a_tfds_data_set_runs_no_code(tmp_path, monkeypatch, features):
+    """Neither by its folder nor by its name; tfds imports what features.json names."""
+    folder = tmp_path / "sets" / "stranger" / "1.0.0"
+    folder.mkdir(parents=True)
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (folder / "features.json").write_text(json.dumps(features))
+    (folder / "dataset_info.json").write_text(
+        json.dumps({"name": "stranger", "version": "1.0.0", "fileFormat": "array_record"})
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, path in (("records", folder), ("tfds:stranger", tmp_path / "sets")):
+        request = data.Request(path=str(path), image_size=8)
+        said = refused(lambda name=name, request=request: data.load(name, request))
+        assert not (tmp_path / "ran").exists()
+        assert "features.json that needs evil.X, expected classes in tensorflow_datasets" in said
+
+
+@pytest.mark.parametrize("text", ["", "[" * 9999, "null", '{"x": 1}', '{"type": [1]}', "{}"])
+def test_a_tfds_data_set_that_is_none_is_one_line(tmp_path, text):
+    (tmp_path / "features.json").write_text(text)
+    (tmp_path / "dataset_info.json").write_text(
+        json.dumps({"name": "stranger", "version": "1.0.0", "fileFormat": "array_record"})
+    )
+    request = data.Request(path=str(tmp_path), image_size=8)
+    refused(lambda: data.load("records", request), "got no readable tfds data set in")

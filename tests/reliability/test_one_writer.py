@@ -56,7 +56,12 @@ def test_a_later_process_of_the_same_number_is_another(lock):
         pass
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x"}'])
+OF_NOBODY = json.dumps(files.this_process() | {"pid": 10**30})  # as no machine has
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"pid": "x"}', pytest.param(OF_NOBODY, id="no")]
+)
 def test_a_lock_that_says_nothing_is_respected_while_it_is_young(lock, content):
     lock.write_text(content)
     with pytest.raises(LockedError, match="another process"), claimed(lock, "it"):
@@ -64,6 +69,13 @@ def test_a_lock_that_says_nothing_is_respected_while_it_is_young(lock, content):
     old = time.time() - files.DEAD - 5
     os.utime(lock, (old, old))
     with claimed(lock, "it"):
+        pass
+
+
+def test_a_living_owner_that_does_not_say_when_it_began_is_respected(lock):
+    owner = {name: value for name, value in files.this_process().items() if name != "born"}
+    lock.write_text(json.dumps(owner))
+    with pytest.raises(LockedError, match=f"process {os.getpid()}"), claimed(lock, "it"):
         pass
 
 

@@ -1,6 +1,7 @@
 """A sweep's folder: its manifest, its programs taken by one process each, failures, status."""
 
 import json
+import os
 import threading
 import time
 from types import SimpleNamespace
@@ -249,7 +250,7 @@ def test_overwrite_waits_for_nobody_and_deletes_nothing_else(tmp_path):
     found = opened(tmp_path)
     run = Folder(tmp_path / "latent_dim=2")
     run.path.mkdir()
-    (run.path / "config.json").write_text("{}")
+    (run.path / "config.json").write_text('{"data": {}, "model": {}, "objective": {}}')
     found.write(0, sweep.Record(state="failed"))
     with found.taken(3), pytest.raises(files.LockedError):
         found.clear()
@@ -264,3 +265,15 @@ def test_overwrite_waits_for_nobody_and_deletes_nothing_else(tmp_path):
     (run.path / "notes.txt").touch()
     with pytest.raises(ValueError, match=r"notes\.txt but no config.json"):
         found.clear()
+
+
+def test_what_killed_processes_left_beside_the_programs_is_removed(tmp_path):
+    opened(tmp_path)
+    old = [tmp_path / ".sweep.json.1.tmp", tmp_path / "programs" / ".0000.json.1.tmp"]
+    young = tmp_path / "programs" / ".0001.json.2.tmp"
+    for item in (*old, young):
+        item.touch()
+    for item in old:
+        os.utime(item, (time.time() - 2 * files.DEAD,) * 2)
+    opened(tmp_path)
+    assert young.exists() and not any(item.exists() for item in old)

@@ -122,6 +122,23 @@ def test_the_page_has_every_table_and_keeps_what_is_between(studies, monkeypatch
     assert page.read_text() == f"{head}{prose}<!-- table figure4 smoke -->{tail}"
 
 
+@pytest.mark.parametrize("damage", ["no figure4", "a damaged row"])
+def test_a_page_loses_no_table_to_rows_that_lack_it(studies, monkeypatch, damage):
+    monkeypatch.setattr(results.table, "names", lambda: ["figure2", "figure4"])
+    whole, page = studies / "whole.jsonl", studies / "page.md"
+    call("results", "gather", f"--runs={studies}/runs/*", f"--to={whole}")
+    call("results", "page", f"--rows={whole}", f"--page={page}")
+    before = page.read_text()
+    lines = whole.read_text().splitlines()
+    if damage == "no figure4":
+        lines, said = [], "no rows of "
+    else:
+        lines[0], said = lines[0][:-1], "bad.jsonl: row 1 skipped, it is no JSON"
+    (studies / "bad.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    text = call("results", "page", f"--rows={studies}/bad.jsonl", f"--page={page}", code=2)
+    assert f"error: got {said}" in text and page.read_text() == before
+
+
 def test_the_page_of_this_repository_is_that_of_its_rows():
     files, page = sorted(ROOT.glob(results.ROWS)), ROOT / "RESULTS.md"
     if not files and not page.exists():
