@@ -19,7 +19,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from devae_jax.files import FORMAT, parsed, read_rows, readable, storing, write_json
+from devae_jax.files import FORMAT, read_rows, readable, storing, write_json
 from devae_jax.program.saved import config_of, differences
 from devae_jax.runs.layout import (
     LOCK,
@@ -31,7 +31,7 @@ from devae_jax.runs.layout import (
     remove_left,
 )
 from devae_jax.runs.place import patient, place_of
-from devae_jax.runs.scores import are_members, checked
+from devae_jax.runs.scores import are_members, read
 from devae_jax.training.checkpoint import Checkpoints
 from devae_jax.training.sinks import Followed
 from devae_jax.training.writer import Events, Writer, write_pictures
@@ -111,21 +111,7 @@ class Folder:
         Raises:
           ValueError: it is damaged, or another version of the library wrote it.
         """
-        path = self.path / "scores.json"
-        try:
-            rows = parsed(path.read_text()) if path.exists() else []
-            if not isinstance(rows, list):
-                raise ValueError("something else than a list")
-            for i, row in enumerate(rows):
-                try:
-                    checked(row)
-                except ValueError as error:
-                    raise ValueError(f"row {i + 1}: {error}") from error
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"got {error} reading {path}, expected a list of rows of scores; move the file away"
-            ) from error
-        return [readable(row, f"a row of {path}") for row in rows]
+        return read(self.path / "scores.json")
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:

@@ -1,9 +1,12 @@
-"""What a row of scores.json, and a list in results.json, must be."""
+"""What a row of scores.json, and a list in results.json, must be; reading the former."""
 
 from collections.abc import Set
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from devae_jax.files import parsed, readable
 
 Row = dict[str, Any]
 SCORE_KEYS = {"member", "step", "layer", "representation", "protocol", "metric", "value"}
@@ -47,3 +50,25 @@ def checked(row: Any, needed: Set[str] = SCORE_KEYS) -> Row:
 def are_members(value: Any) -> bool:
     """Whether it is a list of members, None for a run alone."""
     return isinstance(value, list) and all(m is None or type(m) is int for m in value)
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a file of scores, none if there is no file.
+
+    Raises:
+      ValueError: it is damaged, or another version of the library wrote it.
+    """
+    try:
+        rows = parsed(path.read_text()) if path.exists() else []
+        if not isinstance(rows, list):
+            raise ValueError("something else than a list")
+        for i, row in enumerate(rows):
+            try:
+                checked(row)
+            except ValueError as error:
+                raise ValueError(f"row {i + 1}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"got {error} reading {path}, expected a list of rows of scores; move the file away"
+        ) from error
+    return [readable(row, f"a row of {path}") for row in rows]

@@ -142,7 +142,8 @@ def test_a_table_outside_the_package_plans(tmp_path, monkeypatch):
         planned = call(*table, f"--preset={size}", "--plan")
         programs = [line for line in planned.splitlines() if not line.startswith(" ")]
         assert programs == [
-            f"{name},all: {steps} steps" for name in ("config", "devae", "beta_vae")
+            f"program {i + 1}/3: {name},all: {steps} steps"
+            for i, name in enumerate(("config", "devae", "beta_vae"))
         ]
 
 

@@ -75,9 +75,9 @@ def test_the_text_has_every_statistic(study, found):
 
 
 def test_runs_of_several_versions_are_said(study, found):
-    assert "versions" not in analysis.markdown(study, found)
+    assert "versions" not in analysis.markdown(study.table, found)
     mixed = [row | {"version": "0.1.9\x1b" if row["seed"] else None} for row in found]
-    printed = analysis.markdown(study, mixed)
+    printed = analysis.markdown(study.table, mixed)
     assert "Members are of different library versions, compare with care: 0.1.9? (" in printed
     assert "not recorded (" in printed
 
