@@ -53,7 +53,7 @@ class Between(NamedTuple):
 
 
 Width = Annotated[int, Between(1, 100_000)]  # units of a layer
-Depth = Annotated[int, Between(1, 100)]  # layers
+Depth = Annotated[int, Between(0, 100)]  # hidden layers
 
 Scalar = Annotated[Number, Hyper()]  # >= 0
 Positive = Annotated[Number, Hyper(above=True)]  # > 0

@@ -46,16 +46,17 @@ def main() -> int:
     tasks = _TASKS.value or (1 if "devae_jax.launch.train" in command else programs(command))
     lookup(dict.fromkeys(("slurm", "local")), _CLUSTER.value, "--cluster")
     options = {"name": workdir.name, **parameters(_PARAMETERS.value)}
-    with storing(workdir):
-        (workdir / "logs").mkdir(parents=True, exist_ok=True)
     try:
-        executor = submitit.AutoExecutor(workdir / "logs", cluster=_CLUSTER.value)
+        with storing(workdir):
+            executor = submitit.AutoExecutor(workdir / "logs", cluster=_CLUSTER.value)
         executor.update_parameters(**options)
     except (RuntimeError, NameError, ValueError, TypeError) as error:
         raise ValueError(
             f"got {str(error).splitlines()[0]}, expected --parameters of submitit on a machine "
             "that can submit; fix them, or try --cluster=local"
         ) from error
+    with storing(workdir):
+        (workdir / "logs").mkdir(parents=True, exist_ok=True)
     with _quiet(), executor.batch():
         jobs = [executor.submit(Task(command)) for _ in range(tasks)]
     for job in jobs:

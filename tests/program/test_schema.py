@@ -168,7 +168,7 @@ def test_one_line_names_the_key(key, value):
     ("module", "term", "changes"),
     [
         *((factor_vae, "discriminator", {"width": value}) for value in (0, -1, 10**6)),
-        *((factor_vae, "discriminator", {"depth": value}) for value in (0, -1, 10**6)),
+        *((factor_vae, "discriminator", {"depth": value}) for value in (-1, 101, 10**6)),
         (control_vae, "kl", {"beta_min": 50.0, "beta_max": 1.0}),
         (cascade_vae_c, "kl", {"beta_min": 50.0, "beta_max": 1.0}),
     ],

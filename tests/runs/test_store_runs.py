@@ -36,7 +36,7 @@ def test_a_checkpoint_is_in_the_store_when_it_is_saved(bucket):
         params, key = {"w": jnp.full(3, float(step))}, rng.seed(step)
         return TrainState(step=jnp.int32(step), params=params, carry=(), opt_state=(), key=key)
 
-    folder, meta = Folder(RUN), {"config": {}, "members": []}
+    folder, meta = Folder(RUN), {"config": {}, "data": {}, "members": []}
     with folder.writing():
         folder.prepare(toy())
         checkpoints = folder.checkpoints(keep=2)
