@@ -81,7 +81,11 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps with a checkpoint, oldest first; an empty folder is none, nor one just deleted."""
-        return [step for step in self._folders() if any((self.directory / str(step)).glob("*"))]
+        listed: list[int] | None = None
+        while listed != (listed := self._folders()):  # all went meanwhile, and others came
+            if found := [s for s in listed if any((self.directory / str(s)).glob("*"))]:
+                return found
+        return []
 
     def good_steps(self) -> Iterator[int]:
         """Steps whose checkpoint is what was written, newest first; says which are not."""

@@ -77,7 +77,8 @@ def test_a_study_is_as_many_tasks_as_it_has_programs_to_train(tmp_path, monkeypa
         command = [sys.executable, "-m", *f"devae_jax.launch.{run} --nowait".split()]
         assert Noting.last.tasks == [command] * count
     call("slurm", f"--run={study}", "--tasks=2")
-    assert len(Noting.last.tasks) == 2 and not (tmp_path / "w").exists()
+    assert len(Noting.last.tasks) == 2
+    assert [item.name for item in (tmp_path / "w").iterdir()] == ["logs"]  # the tasks begin it
 
 
 def children(pid: int) -> list[int]:
