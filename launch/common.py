@@ -19,7 +19,7 @@ EXIT_BAD_INPUT = 2  # config, data or folder
 EXIT_NON_FINITE = 3  # the loss became NaN or infinite
 EXIT_STORAGE = 4  # the disk is full, gone or read-only; what was saved before is whole
 EXIT_PIPE = 141  # nobody reads the output any more, as shells say it
-EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT; the same command goes on
+EXIT_STOPPED = 75  # saved on SIGTERM or SIGINT, or a process was lost; the same command goes on
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)  # as in training.loop
 
 NO_CONFIGS = ("__init__", "base", "variants", "presets")  # no configs, though beside them
@@ -35,7 +35,7 @@ def stop_on_signals() -> None:
     def stop(number: int, _: Any) -> None:
         for each in STOPS:
             signal.signal(each, signal.SIG_DFL)
-        raise Stopped(signal.Signals(number).name)
+        raise Stopped(f"stopped by {signal.Signals(number).name}: the same command goes on")
 
     for number in STOPS:
         signal.signal(number, stop)
@@ -77,29 +77,52 @@ def run(
             code = main(*arguments) or 0
             sys.stdout.flush()
             return code
-        except BrokenPipeError:  # who reads, `head` or `less`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return EXIT_PIPE
         except Stopped as signalled:
-            print(f"stopped by {signalled}: the same command goes on", file=sys.stderr)
+            print(signalled, file=sys.stderr)
             return EXIT_STOPPED
-        except (ValueError, StorageError) as error:
-            if os.environ.get("DEVAE_TRACEBACK"):
+        except Exception as error:
+            known = verdict(error)
+            if known is None:
                 raise
-            tell(error)
-            return EXIT_STORAGE if isinstance(error, StorageError) else EXIT_BAD_INPUT
-        except RuntimeError as error:
-            absent = "Unable to initialize backend" in str(error)
-            if not absent or os.environ.get("DEVAE_TRACEBACK"):
-                raise
-            tell(
-                f"got JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS')!r}, expected a platform of "
-                f"this machine ({str(error).splitlines()[0]}); fix or unset it"
-            )
-            return EXIT_BAD_INPUT
+            code, text = known
+            if code == EXIT_PIPE:  # what is still to be written has no reader either
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            else:
+                tell(text)
+            return code
 
     with _handlers_kept():
         app.run(guarded, flags_parser=_parse)
+
+
+def verdict(error: BaseException) -> tuple[int, str] | None:
+    """The exit code and the line for an error that is no fault of the program; else None."""
+    if isinstance(error, BrokenPipeError):  # who reads, `head` or `less`, has seen enough
+        return EXIT_PIPE, ""
+    if os.environ.get("DEVAE_TRACEBACK"):
+        return None
+    if isinstance(error, StorageError):
+        return EXIT_STORAGE, str(error)
+    if isinstance(error, ValueError):
+        return EXIT_BAD_INPUT, str(error)
+    absent = _absent(error)
+    if absent is None:
+        return None
+    return EXIT_BAD_INPUT, (
+        f"got JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS')!r}, expected a platform of this "
+        f"machine ({absent}); fix or unset it"
+    )
+
+
+def _absent(error: BaseException) -> str | None:
+    """What JAX says of a platform that is not there; None for other errors."""
+    if isinstance(error, RuntimeError) and "Unable to initialize backend" in str(error):
+        return str(error).splitlines()[0]
+    # JAX leaves cuda out where no NVIDIA GPU is visible, and then has no platform at all.
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, AssertionError) and frames[-1].filename.endswith("xla_bridge.py"):
+        return "no NVIDIA GPU is visible"
+    return None
 
 
 def tell(error: object) -> None:

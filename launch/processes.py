@@ -1,19 +1,20 @@
-"""Joining the processes of a job, and ending when one of them is lost."""
+"""Joining the processes of a job, and the parent of each, which sees how it ends."""
 
 import ctypes
 import hashlib
 import json
 import os
-import re
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from devae_jax.launch import common, farewell
+
 HEARTBEAT = 30  # seconds of silence after which a process counts as lost
-_LOSS = re.compile(r"Gloo|NCCL|by peer|UNAVAILABLE|heartbeat|Socket closed", re.IGNORECASE)
 
 
 class Job(NamedTuple):
@@ -21,7 +22,8 @@ class Job(NamedTuple):
 
     coordinator: host:port of process 0
     local_devices: numbers of this machine's devices that the process takes
-    patience: seconds to wait for the coordinator
+    patience: seconds to wait until all have come
+    parting: seconds in which all leave JAX's coordinator, once `main` has ended in all
     """
 
     coordinator: str | None = None
@@ -29,23 +31,32 @@ class Job(NamedTuple):
     process: int | None = None
     local_devices: tuple[int, ...] | None = None
     patience: int = 300
+    parting: int = 300
 
 
-def guarded(main: Callable[[], int], lost: int) -> int:
-    """The exit code of `main`, run in a child; `lost` if the job lost a process.
+def guarded(job: Job, main: Callable[[], int]) -> int:
+    """The exit code of `main`, run in a child that has joined `job`.
 
     JAX aborts a process whose coordinator is gone, from a thread that Python cannot stop: the
-    parent sees it. The signals that stop a run are passed on.
+    parent sees it, and knows whether the job was joined by then. The signals that stop a run are
+    passed on.
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    heard, tell = os.pipe()
     parent, child = os.getpid(), os.fork()
     if child == 0:
         if sys.platform == "linux":  # end with the parent, also when it is killed
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
             if os.getppid() != parent:
-                os._exit(lost)
-        return main()
+                os._exit(common.EXIT_STOPPED)
+        try:
+            join(job)
+        except BaseException as error:
+            farewell.leave(farewell.told(error).code)
+        os.write(tell, b"joined")
+        os.close(tell)
+        return farewell.joined(main)
 
     def forward(number: int, _: Any) -> None:
         os.kill(child, number)
@@ -53,25 +64,26 @@ def guarded(main: Callable[[], int], lost: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, forward)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.close(tell)
     if code == -signal.SIGABRT:
-        print(f"error: {_explain('its coordinator does not answer')}", file=sys.stderr)
-        code = lost
+        code = _aborted(job, joined=bool(os.read(heard, 1)))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code if code >= 0 else 128 - code)
 
 
-def loss(error: Exception) -> str | None:
-    """What to say if an error means that another process is gone; None for other errors."""
-    first = next(iter(str(error).splitlines()), "")
-    return _explain(first[:200]) if _LOSS.search(str(error)) else None
-
-
-def _explain(reason: str) -> str:
-    return (
-        f"the job lost a process ({reason}); the same command on all machines goes on from the "
-        "last checkpoint"
+def _aborted(job: Job, joined: bool) -> int:
+    """Says why JAX ended the child; the exit code."""
+    if joined:
+        common.tell(farewell.lost("its coordinator does not answer"))
+        return common.EXIT_STOPPED
+    common.tell(
+        f"got no job of {job.processes or 'the detected'} processes at "
+        f"{job.coordinator or 'the detected coordinator'} (JAX's reason is above), expected all "
+        f"within {job.patience} s, each with a number of its own; give all the same command, or "
+        "set --patience"
     )
+    return common.EXIT_BAD_INPUT
 
 
 def join(job: Job) -> None:
@@ -93,27 +105,48 @@ def join(job: Job) -> None:
             _reach(host, port, job)
         else:
             _check_free(port, job)
-    devices = None if job.local_devices is None else list(job.local_devices)
-    try:
-        jax.distributed.initialize(
-            job.coordinator,
-            job.processes,
-            job.process,
-            devices,
-            initialization_timeout=job.patience,
-            heartbeat_timeout_seconds=HEARTBEAT,
-        )
-    except jax.errors.JaxRuntimeError as error:
-        reason = next(iter(str(error).splitlines()), "")
+    failed: list[Exception] = []
+
+    def connect() -> None:
+        try:
+            jax.distributed.initialize(
+                job.coordinator,
+                job.processes,
+                job.process,
+                None if job.local_devices is None else list(job.local_devices),
+                initialization_timeout=job.patience + 60,
+                heartbeat_timeout_seconds=HEARTBEAT,
+                shutdown_timeout_seconds=job.parting,
+            )
+        except Exception as error:
+            failed.append(error)
+
+    # JAX aborts a process that has waited its time: this one gives up before, and can say why.
+    connecting = threading.Thread(target=connect, daemon=True)
+    connecting.start()
+    connecting.join(job.patience)
+    error = next(iter(failed), None)
+    if connecting.is_alive() or isinstance(error, jax.errors.JaxRuntimeError):
         raise ValueError(
-            f"got no job within {job.patience} s ({reason}), expected process 0 to answer; start "
-            "it, fix the address, or set --patience"
+            f"got no job within {job.patience} s ({_known()}), expected all processes to be "
+            "started and to reach the coordinator, process 0; start them, fix the address, or "
+            "set --patience"
         ) from error
-    except (ValueError, RuntimeError) as error:  # the latter of Kubernetes, in many lines
+    if error is not None:  # a ValueError, or a RuntimeError of Kubernetes, in many lines
         raise ValueError(
             f"got no job of many processes ({' '.join(str(error).split())}), expected one that "
             "JAX detects; give --coordinator, --processes and --process"
         ) from error
+
+
+def _known() -> str:
+    """What this process knows of its job, given or detected."""
+    from jax._src import distributed  # JAX shows the coordinator's address nowhere else
+
+    state = distributed.global_state
+    if state.coordinator_address is None:
+        return "the coordinator is not detected yet"
+    return f"process {state.process_id} of {state.num_processes} at {state.coordinator_address}"
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

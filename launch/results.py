@@ -23,6 +23,7 @@ import glob
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -110,7 +111,7 @@ def statistics() -> int:
             raise unknown("table", name, names)
     for study, there in studies:
         if study.name in (tables or names):
-            options = {"against": _AGAINST.value, "test": _TEST.value}
+            options: dict[str, Any] = {"against": _AGAINST.value, "test": _TEST.value}
             text = analysis.markdown(study.table, there.rows, preset=study.preset, **options)
             print(text, end="\n\n")
     taken = {row["setting"] for _, there in studies for row in there.rows}
@@ -140,7 +141,7 @@ def agreement() -> int:
         raise ValueError("got no --runs, expected folders of trained runs; give a pattern")
     common.enable_compilation_cache()
     known, folders = _found(shown)
-    options = {"images": _IMAGES.value, "layer": _LAYER.value, "trust": _TRUST.value}
+    options: dict[str, Any] = {"images": _IMAGES.value, "layer": _LAYER.value, "trust": _TRUST.value}
     ranked, missing = chosen.agreements(folders, known.labels, **options)
     _say([*known.missing, *missing])
     if not ranked:

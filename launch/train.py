@@ -7,12 +7,12 @@
 Exit codes: 0 finished; 2 something in the config, data or folder is wrong; 3 the loss became
 NaN or infinite (the last checkpoint is good); 4 the disk is full, gone or read-only (what was
 saved before is whole); 75 stopped by SIGTERM or SIGINT after saving, or before or after the
-training, or another process of the job was lost: the same command goes on. A finished run that
-lacks scores or figures gets them.
+training, or another process of the job was lost: the same command goes on. Where a process of a
+job fails for another reason, all end with its code. A finished run that lacks scores or figures
+gets them.
 """
 
 import functools
-import os
 import sys
 
 from absl import flags
@@ -39,7 +39,9 @@ _PROCESS = flags.DEFINE_integer("process", None, "Which one this is, from 0, if 
 _LOCAL_DEVICES = flags.DEFINE_list(
     "local_devices", None, "Which of this machine's devices the process takes, if not as detected."
 )
-_PATIENCE = flags.DEFINE_integer("patience", 300, "Seconds to wait for process 0.", lower_bound=1)
+_PATIENCE = flags.DEFINE_integer(
+    "patience", 300, "Seconds to wait until all processes have come.", lower_bound=1
+)
 
 
 def main() -> int:
@@ -55,7 +57,20 @@ def main() -> int:
         _check_alone()
         common.stop_on_signals()  # a process that waits for others dies of one meanwhile
     run = functools.partial(_train, _WORKDIR.value)
-    return processes.guarded(run, common.EXIT_STOPPED) if _DISTRIBUTED.value else run()
+    return processes.guarded(_job(), run) if _DISTRIBUTED.value else run()
+
+
+def _job() -> processes.Job:
+    devices = _LOCAL_DEVICES.value
+    if devices and not all(device.isdigit() for device in devices):
+        raise ValueError(f"got --local_devices={','.join(devices)}, expected numbers; fix it")
+    return processes.Job(
+        _COORDINATOR.value,
+        _PROCESSES.value,
+        _PROCESS.value,
+        tuple(map(int, devices)) if devices else None,
+        _PATIENCE.value,
+    )
 
 
 def _check_alone() -> None:
@@ -73,18 +88,6 @@ def _train(workdir: str) -> int:
     import jax
 
     if _DISTRIBUTED.value:
-        devices = _LOCAL_DEVICES.value
-        if devices and not all(device.isdigit() for device in devices):
-            raise ValueError(f"got --local_devices={','.join(devices)}, expected numbers; fix it")
-        processes.join(
-            processes.Job(
-                _COORDINATOR.value,
-                _PROCESSES.value,
-                _PROCESS.value,
-                tuple(map(int, devices)) if devices else None,
-                _PATIENCE.value,
-            )
-        )
         processes.agree(
             {
                 "jax": jax.__version__,
@@ -110,12 +113,6 @@ def _train(workdir: str) -> int:
     except NonFiniteError as error:
         print(f"error: {error}", file=sys.stderr)
         return common.EXIT_NON_FINITE
-    except jax.errors.JaxRuntimeError as error:
-        lost = processes.loss(error) if _DISTRIBUTED.value else None
-        if lost is None:
-            raise
-        print(f"error: {lost}", file=sys.stderr, flush=True)
-        os._exit(common.EXIT_STOPPED)  # leaving in good order would wait for the lost one
     if run.step < run.config.steps:
         return common.EXIT_STOPPED
     if _RESULTS.value and jax.process_index() == 0:

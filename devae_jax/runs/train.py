@@ -24,7 +24,7 @@ from devae_jax.runs.place import on_disk
 from devae_jax.runs.run import Functions, Run, functions_of, runs_of
 from devae_jax.training import loop
 from devae_jax.training.engine import Engine, engine
-from devae_jax.training.platform import precision_on
+from devae_jax.training.platform import precision_on, unused
 from devae_jax.training.sinks import Followed, opened
 from devae_jax.types import TrainState
 
@@ -188,6 +188,14 @@ def bind(plan: Plan) -> Engine:
         raise ValueError(
             f"got parallel.devices={count}, expected 0 (all) to {len(devices)} on this machine"
         )
+    used = {device.process_index for device in devices[: count or None]}
+    idle = sorted(set(range(jax.process_count())) - used)
+    if idle:
+        raise ValueError(
+            f"got parallel.devices={count} of the job's {len(devices)}, which leaves none to "
+            f"process {', '.join(map(str, idle))}, expected 0 (all) or some of each process; set "
+            "it or start fewer processes"
+        )
     return engine(
         plan.program,
         programs.stacked(plan) if plan.members else plan.hparams,
@@ -198,10 +206,11 @@ def bind(plan: Plan) -> Engine:
 
 
 def _computing(plan: Plan) -> str:
-    """In which precision a run computes here, as text."""
+    """In which precision a run computes here, as text, and what is not used for it."""
     platform = jax.devices()[0].platform
     precision = precision_on(platform, plan.program.precision)
-    return f"float32 products are made in {precision} ({platform})"
+    said = f"float32 products are made in {precision} ({platform})"
+    return "\n".join(filter(None, (said, unused(platform))))
 
 
 def meta(plan: Plan) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What is fast on a platform: how a program is made for its devices."""
 
+import importlib.util
+import pkgutil
 from typing import Any, NamedTuple
 
 import jax
@@ -53,3 +55,16 @@ def quickly(device: jax.Device) -> dict[str, Any] | None:
 def devices() -> str:
     """Those of this process, in words, "8 x NVIDIA H100 80GB HBM3"."""
     return f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}"
+
+
+def unused(platform: str) -> str:
+    """A warning where JAX has what NVIDIA GPUs need, but sees none and took the CPU; else ""."""
+    found = importlib.util.find_spec("jax_plugins")
+    places = list(found.submodule_search_locations or ()) if found else []
+    cuda = [name for _, name, _ in pkgutil.iter_modules(places) if name.startswith("xla_cuda")]
+    if platform != "cpu" or jax.config.values["jax_platforms"] == "cpu" or not cuda:
+        return ""
+    return (
+        f"warning: got no GPU though {cuda[0]} is installed, computing on the CPU; see nvidia-smi "
+        "and CUDA_VISIBLE_DEVICES, or say JAX_PLATFORMS=cpu"
+    )

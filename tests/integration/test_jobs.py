@@ -12,6 +12,7 @@ from PIL import Image
 from devae_jax.launch import processes
 from devae_jax.launch.common import EXIT_BAD_INPUT, EXIT_STOPPED
 from devae_jax.training.engine import MODES
+from tests.integration.test_processes import MEMBERS, started
 from tests.launch.commands import free_port, process, start, train_flags
 
 
@@ -34,7 +35,7 @@ def newest(folder) -> int:
 
 
 def reach(folder, step: int, running) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while newest(folder) < step:
         assert all(one.poll() is None for one in running)
         assert time.monotonic() < end
@@ -42,15 +43,24 @@ def reach(folder, step: int, running) -> None:
 
 
 @pytest.mark.slow
-def test_one_told_to_stop_stops_all_and_one_killed_ends_all(tmp_path):
+@pytest.mark.parametrize(
+    "begun",
+    [
+        begin,
+        lambda folder: started(2, 1, [(folder, "pmap", 1_000_000, ())]),
+        lambda folder: started(2, 1, [(folder, "jit", 1_000_000, MEMBERS)]),
+    ],
+    ids=["jit", "pmap", "population"],
+)
+def test_one_told_to_stop_stops_all_and_one_killed_ends_all(tmp_path, begun):
     folder = tmp_path / "run"
-    running = begin(folder)
+    running = begun(folder)
     reach(folder, 20, running)
     running[1].send_signal(signal.SIGTERM)
     assert [one.wait(timeout=60) for one in running] == [EXIT_STOPPED] * 2
     saved = newest(folder)
     for victim in (0, 1):
-        running = begin(folder)
+        running = begun(folder)
         reach(folder, saved + 40, running)
         running[victim].kill()
         output, _ = running[1 - victim].communicate(timeout=60)
@@ -58,6 +68,15 @@ def test_one_told_to_stop_stops_all_and_one_killed_ends_all(tmp_path):
         assert "error: the job lost a process" in output
         running[victim].communicate()
         saved = newest(folder)
+
+
+@pytest.mark.slow
+def test_a_job_trains_to_the_end_and_process_0_scores(tmp_path):
+    for one in begin(tmp_path / "run", "--config.steps=10", everywhere=True):
+        output, _ = one.communicate(timeout=300)
+        assert one.returncode == 0, output
+        assert "error: " not in output and "Traceback" not in output
+    assert (tmp_path / "run" / "scores.json").is_file()
 
 
 @pytest.mark.slow
@@ -82,6 +101,16 @@ def test_a_run_that_does_not_fit_stops_all(tmp_path, mode):
         assert one.returncode == EXIT_BAD_INPUT, output
         assert "on each device, expected one that fits" in output
     assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_devices_that_leave_a_process_without_one_stop_all(tmp_path):
+    for one in begin(tmp_path / "run", "--config.parallel.devices=1", everywhere=True):
+        output, _ = one.communicate(timeout=120)
+        assert one.returncode == EXIT_BAD_INPUT, output
+        (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+        assert ", which leaves none to process 1, expected 0 (all) or some of each" in line
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -162,8 +191,3 @@ def test_a_port_in_use_ends_a_command_in_one_line(tmp_path):
     (line,) = text.splitlines()
     assert line.startswith(f"error: got {place} (") and "expected a free port" in line
     assert not (tmp_path / "run").exists()
-
-
-def test_only_the_loss_of_a_process_is_one():
-    assert "lost a process" in processes.loss(RuntimeError("Gloo all-reduce failed: reset by peer"))
-    assert processes.loss(RuntimeError("RESOURCE_EXHAUSTED: out of memory")) is None

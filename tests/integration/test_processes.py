@@ -22,15 +22,15 @@ from tests.launch.commands import ROOT, free_port
 MEMBERS = [{"seed": 1}, {"seed": 2, "optimizer.learning_rate": 1e-3}]
 
 
-def job(count: int, devices: int, runs, images="") -> str:
-    """Trains `runs`, (folder, mode, steps, members) each, by `count` processes; what 0 says."""
+def started(count: int, devices: int, runs, images="") -> list[subprocess.Popen]:
+    """`count` processes on the way, which train `runs`, (folder, mode, steps, members) each."""
     about = {"coordinator": f"127.0.0.1:{free_port()}", "count": count, "images": images}
     about |= {"devices": devices, "runs": [[str(folder), *more] for folder, *more in runs]}
     flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "device_count" not in flag]
     compiled = {"JAX_COMPILATION_CACHE_DIR": os.environ["DEVAE_TEST_COMPILED"]}
     environment = os.environ | {"XLA_FLAGS": " ".join(flags)} | compiled
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    running = [
+    return [
         subprocess.Popen(
             [sys.executable, worker.__file__, json.dumps(about | {"process": process})],
             env=environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
@@ -40,6 +40,11 @@ def job(count: int, devices: int, runs, images="") -> str:
         )
         for process in range(count)
     ]
+
+
+def job(count: int, devices: int, runs, images="") -> str:
+    """As `started`, to the end; what process 0 says."""
+    running = started(count, devices, runs, images)
     outputs = [one.communicate(timeout=300 + 30 * len(runs))[0] for one in running]
     for one, output in zip(running, outputs, strict=True):
         assert one.returncode == 0, output

@@ -6,6 +6,7 @@ import sys
 import jax
 
 from devae_jax.launch import processes
+from devae_jax.launch.common import EXIT_STOPPED
 
 
 def toy(steps: int, mode: str = "jit", images: str = "", progress: bool = False):
@@ -26,16 +27,19 @@ def main(coordinator: str, count: int, process: int, devices: int, runs: list, i
     """Trains each of `runs`, [folder, mode, steps, members], all processes together."""
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", devices)
-    processes.join(processes.Job(coordinator, count, process))
-    from devae_jax.runs.train import train, train_members
 
-    for folder, mode, steps, members in runs:
-        config = toy(steps, mode, images, progress=True)
-        if members:
-            train_members(config, members, folder)
-        else:
-            train(config, folder)
+    def run() -> int:
+        from devae_jax.runs.train import train, train_members
+
+        for folder, mode, steps, members in runs:
+            config = toy(steps, mode, images, progress=True)
+            done = train_members(config, members, folder) if members else [train(config, folder)]
+            if done[0].step < steps:
+                return EXIT_STOPPED
+        return 0
+
+    return processes.guarded(processes.Job(coordinator, count, process), run)
 
 
 if __name__ == "__main__":
-    main(**json.loads(sys.argv[1]))
+    sys.exit(main(**json.loads(sys.argv[1])))

@@ -1,12 +1,13 @@
 """Bad inputs at every command, as a user gives them."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
-from tests.launch.commands import call, start, train_flags
+from tests.launch.commands import call, process, start, train_flags
 from tests.reliability import bad_inputs
 
 
@@ -51,9 +52,27 @@ def test_a_report_of_what_nothing_has_is_one_line(tmp_path, flag):
 
 
 @pytest.mark.slow
-def test_a_platform_that_is_not_there_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_PLATFORMS", "tpuu")
+@pytest.mark.parametrize("platform", ["tpuu", "cuda"])
+def test_a_platform_that_is_not_there_is_one_line(tmp_path, monkeypatch, platform):
+    """JAX knows no tpuu, and leaves out cuda where no GPU is visible."""
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     running = start("train", *train_flags(tmp_path / "run", 10))
     text, _ = running.communicate(timeout=120)
-    assert bad_inputs.outcome(running.returncode, text) == "clear" and "'tpuu'" in text
+    assert bad_inputs.outcome(running.returncode, text) == "clear" and f"'{platform}'" in text
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform, lines", [("", 1), ("cpu", 0)])
+def test_a_gpu_that_is_missed_is_one_line(tmp_path, monkeypatch, platform, lines):
+    """JAX has a plugin for GPUs and none to use, and nobody asked for the CPU."""
+    plugin = tmp_path / "jax_plugins" / "xla_cuda12"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    text = process("train", *train_flags(tmp_path / "run", 10), "--noresults")
+    warning = "warning: got no GPU though xla_cuda12 is installed, computing on the CPU"
+    assert text.count(warning) == lines
