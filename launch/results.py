@@ -141,7 +141,11 @@ def agreement() -> int:
         raise ValueError("got no --runs, expected folders of trained runs; give a pattern")
     common.enable_compilation_cache()
     known, folders = _found(shown)
-    options: dict[str, Any] = {"images": _IMAGES.value, "layer": _LAYER.value, "trust": _TRUST.value}
+    options: dict[str, Any] = {
+        "images": _IMAGES.value,
+        "layer": _LAYER.value,
+        "trust": _TRUST.value,
+    }
     ranked, missing = chosen.agreements(folders, known.labels, **options)
     _say([*known.missing, *missing])
     if not ranked:
