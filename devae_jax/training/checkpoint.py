@@ -82,7 +82,8 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """Steps with a checkpoint, oldest first; an empty folder is none, nor one just deleted."""
         listed: list[int] | None = None
-        while listed != (listed := self._folders()):  # all went meanwhile, and others came
+        while listed != (listed := self._folders(again=listed is not None)):
+            # A second time where all that was listed went meanwhile, and others came.
             if found := [s for s in listed if any((self.directory / str(s)).glob("*"))]:
                 return found
         return []
@@ -202,7 +203,10 @@ class Checkpoints:
                     shutil.rmtree(item, ignore_errors=True)
             raise
 
-    def _folders(self) -> list[int]:
+    def _folders(self, *, again: bool = False) -> list[int]:
+        """Steps of the folders that were there when the manager looked, or are there now."""
+        if again:
+            self._manager.reload()
         return sorted(self._manager.all_steps())
 
     def _checked(self, step: int, abstract: Callable[[dict], Any]) -> Saved | str:

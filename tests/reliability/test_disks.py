@@ -96,6 +96,15 @@ def test_checkpoints_that_their_writer_deletes_meanwhile(tmp_path):
         moving.join()
 
 
+def test_who_looks_on_looks_again_where_all_that_it_saw_went(tmp_path):
+    write(tmp_path)
+    looking = Checkpoints(tmp_path, alone=True)
+    seen = looking.steps()
+    for step in seen:
+        (tmp_path / str(step)).rename(tmp_path / f"{step + 1000}")
+    assert looking.steps() == [step + 1000 for step in seen] != []
+
+
 def test_checkpoints_ask_for_room_first(tmp_path, monkeypatch):
     write(tmp_path / "checkpoints")
     checkpoints = Checkpoints(tmp_path / "checkpoints")
