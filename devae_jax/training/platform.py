@@ -21,10 +21,10 @@ class Form(NamedTuple):
 
 
 # XLA:CPU runs convolutions in a loop body many times slower than single calls, and the batched
-# convolutions of many members slower than one after another. On GPUs and TPUs these move about
-# twice the bytes a member of those in turn, and need 7 to 16 times the memory (`launch/benchmark.py
-# compiled`): at once is no platform's form. With "fused" it is predicted to be faster on a GPU, but
-# not by much, and untimed: `launch/benchmark.py gpu` times both.
+# convolutions of many members slower than one after another. On GPUs and TPUs these move 1.5 to 2.2
+# times the bytes a member of those in turn, and need 7 to 16 times the memory (`launch/benchmark.py
+# compiled`): at once is no platform's form. With "fused" it is predicted to take three quarters of
+# the time on a GPU, but that has not been timed: `launch/benchmark.py gpu` times both.
 CPU = Form(scan=False, together=False)
 ACCELERATOR = Form(scan=True, together=True, batched=False)
 AT_ONCE = ACCELERATOR._replace(batched=True)
