@@ -27,6 +27,7 @@ from devae_jax.types import TrainState
 
 OVERHEAD = 100_000  # bytes of a checkpoint beside its arrays
 DAMAGED = "damaged"  # ends the name of a checkpoint that was set aside
+_NAMES = ocp.path.step.standard_name_format()
 _log = logging.getLogger(__name__)
 
 
@@ -205,9 +206,10 @@ class Checkpoints:
 
     def _folders(self, *, again: bool = False) -> list[int]:
         """Steps of the folders that were there when the manager looked, or are there now."""
-        if again:
-            self._manager.reload()
-        return sorted(self._manager.all_steps())
+        if not again:
+            return sorted(self._manager.all_steps())
+        # By name alone: the manager's `reload` dates each folder, and fails at one just deleted.
+        return sorted(found.step for found in _NAMES.find_all(self.directory))
 
     def _checked(self, step: int, abstract: Callable[[dict], Any]) -> Saved | str:
         """A checkpoint that is what was written, or a warning and the reason why it is not."""
