@@ -133,9 +133,10 @@ def make(
     given = given or Given()
 
     def note() -> None:
-        found = rows.collect(study, given).rows
-        rows.write(study, found)
-        figure.write(study.path / "figure.png", study, found)
+        with manifest.alone(study.path):  # rows that another adds meanwhile would be written over
+            found = rows.collect(study, given).rows
+            rows.write(study, found)
+            figure.write(study.path / "figure.png", study, found)
 
     def finish(runs: list[Run]) -> None:
         if (folder := runs[0].folder) is not None:

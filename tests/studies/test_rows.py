@@ -241,6 +241,27 @@ def test_figures_show_every_run(figure2, tmp_path):
     assert not (tmp_path / "none.png").exists()
 
 
+def test_rows_that_another_adds_meanwhile_stay(tmp_path, monkeypatch):
+    """One that looked before and writes after would lose them: both are one, under a lock."""
+    study, collect, write, held = opened(tmp_path, "figure2"), rows.collect, rows.write, []
+
+    def looked(*arguments):
+        held.append((study.path / ".sweep.lock").exists())
+        return collect(*arguments)
+
+    def written(*arguments):
+        held.append("written" if held[-1] else "written without a lock")
+        write(*arguments)
+
+    trained(study, 2)
+    monkeypatch.setattr(make, "drain", lambda *_, **__: {})
+    monkeypatch.setattr(rows, "collect", looked)
+    monkeypatch.setattr(rows, "write", written)
+    make.make(study)
+    assert held.count("written") == 2 and "written without a lock" not in held
+    assert not (study.path / ".sweep.lock").exists()
+
+
 def test_every_line_of_rows_has_the_same_flat_columns(figure2, tmp_path):
     """Also beside rows of before, which lack some; so that one call reads them as a table."""
     before = [json.loads(line) for line in figure2.read_text().splitlines()]
