@@ -37,7 +37,7 @@ def control_vae(
     start: Scalar = 0.5,
     target_steps: Interval = 600_000.0,
     interval_steps: Interval = 5_000.0,
-    k_p: Scalar = 0.01,
+    k_p: Rate = 0.01,
     k_i: Rate = 0.001,
     beta_min: Pressure = 1.0,
     beta_max: PositivePressure = 1e6,
@@ -48,7 +48,9 @@ def control_vae(
 
     e = target(t) - KL, clipped to [beta_min, beta_max]. Shao et al. 2020, Algorithm 1.
     Anti-windup as published: I rests after a step whose unclipped beta was out of bounds,
-    whatever the sign of e. Large k_i can therefore lock beta at beta_min.
+    whatever the sign of e. A k_i that is large beside k_p can therefore lock beta at beta_min:
+    as long as KL is below the first target, I falls until beta is out of bounds and rests there,
+    and k_p alone can bring it back. What shortens a run scales both.
 
     Args:
       target: KL to reach, nats.

@@ -1,10 +1,13 @@
 """Capacities, cascades and controllers: what they promise in closed form."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from devae_jax.configs import control_vae, variants
 from devae_jax.objectives import control, kl
 from devae_jax.types import Context, Latents, Posterior
 
@@ -126,6 +129,27 @@ def test_controllers_reach_their_target(factory, hyper):
     start = (term.init(None)[1], jnp.asarray([20.0]))
     (_, divergence), _ = jax.lax.scan(plant, start, jnp.arange(20_000))
     np.testing.assert_allclose(divergence, 8.0, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("variant", "steps"),
+    [("", 600_000), ("", 20_000), ("", 2_000), ("quickstart", None), ("toy", None)],
+)
+def test_control_vae_leaves_its_least_beta(variant, steps):
+    """KL is below the first target at first and above it soon, however short the run."""
+    config = control_vae.get_config(variant)
+    variants.shorten(config, steps or config.steps)
+    numbers = {k: v for k, v in config.objective.terms.kl.items() if k != "kind"}
+    term = control.control_vae(context(), **numbers)
+
+    def step(carry, t):
+        latents = observe([[0.0]])
+        latents = dataclasses.replace(latents, kl=jnp.where(t < 20, 0.0, 18.0)[None, None])
+        _, (carry, metrics) = term.apply({}, carry, latents, None, t)
+        return carry, metrics["beta"]
+
+    _, beta = jax.lax.scan(step, term.init(None)[1], jnp.arange(300))
+    assert beta[-1] > 1.1
 
 
 def test_controllers_of_layers_have_their_own_state():

@@ -143,6 +143,7 @@ def test_roles_say_what_a_number_is():
     for name, number in NUMBERS:
         role = signature(TERMS[name]).hypers[number].role
         assert (role == "duration") == number.endswith("_steps"), (name, number)
-        assert (role == "rate") == (number == "k_i"), (name, number)
+        gains = ("k_i", "k_p") if name == "control_vae" else ("k_i",)  # whose ratio can lock beta
+        assert (role == "rate") == (number in gains), (name, number)
         assert (role == "pressure") == number.startswith("beta"), (name, number)
         assert (role == "capacity") == (number == "capacities"), (name, number)
