@@ -37,7 +37,8 @@ def known(
 ) -> tuple[Known, str]:
     """What the studies in some folders know of their runs, and the commands that make them.
 
-    Runs that a study was given as rows are members without a folder; what it lacks is named.
+    Runs that a study was given as rows are members without a folder, once for each line however
+    many studies have them; what a study lacks is named.
 
     Args:
       layer, exact: which scores of such runs, as in `runs.study.write`.
@@ -45,7 +46,7 @@ def known(
     """
     titles, commands, missing = [], [], []
     labels: dict[tuple[str, int | None], tuple[str, int]] = {}
-    members: list[shown.Member] = []
+    begun: list[tuple[Study, list[Row]]] = []
     for place in places:
         try:
             study = make.reopened(place, trust=trust)
@@ -59,10 +60,16 @@ def known(
             folder = str(study.folder(m.program).path.absolute())
             labels[folder, m.number] = m.line.label, m.seed
         found = rows.collect(study, given.read([], place))
-        members += _given(study, found.rows, layer, exact)
+        begun.append((study, found.rows))
         absentees = absent(found.missing)
         missing += [f"{place.name}, not finished, {text}" for text in absentees]
         missing += [f"{place.name}: {text}" for text in found.damaged]
+    seen = {(r["line"], r["setting"]) for _, mine in begun for r in mine if not r["source"]}
+    members: list[shown.Member] = []
+    for study, mine in begun:
+        others = [row for row in mine if (row["line"], row["setting"]) not in seen]
+        members += _given(study, others, layer, exact)
+        seen |= {(row["line"], row["setting"]) for row in others}
     title = titles[0] if len(titles) == 1 else ""
     return Known(title, labels, members, missing), "\n".join(commands)
 

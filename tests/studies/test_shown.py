@@ -74,3 +74,22 @@ def test_a_study_that_has_not_begun_says_what_it_lacks(tmp_path):
     (study.path / "study.json").write_text("{")
     call("report", f"--runs={study.path}/*", f"--html={page}")
     assert "table2: no study that can be read" in page.read_text()
+
+
+def test_a_run_that_two_studies_of_a_table_have_is_shown_once(tmp_path):
+    """One trained it, the other was given its rows; so was a third of another table."""
+    first = opened(tmp_path / "first", "figure4")
+    make._write_study(first)
+    trained(first, 0)
+    rows.write(first, rows.collect(first).rows)
+    known = given.read([str(first.path / "rows.jsonl")])
+    others = [opened(tmp_path / "second", "figure4"), opened(tmp_path / "third", "figure2")]
+    for study in others:
+        make._write_study(study)
+        rows.write(study, rows.collect(study, known).rows)
+    second, third = (study.path for study in others)
+    assert not shown.known([first.path, second])[0].members
+    once = [(m.label, m.seed) for m in shown.known([second, second])[0].members]
+    assert once == [("DynamicVAE", 0), ("DynamicVAE", 1)]
+    labels = {m.label for m in shown.known([first.path, second, third])[0].members}
+    assert labels == {"dSprites: DynamicVAE"}
