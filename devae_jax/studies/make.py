@@ -136,7 +136,7 @@ def make(
         with manifest.alone(study.path):  # rows that another adds meanwhile would be written over
             found = rows.collect(study, given).rows
             rows.write(study, found)
-            figure.write(study.path / "figure.png", study, found)
+        figure.write(study.path / "figure.png", study, found)  # takes long, and can be made anew
 
     def finish(runs: list[Run]) -> None:
         if (folder := runs[0].folder) is not None:
